@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Every check that reads the code without running it. All of them run; the exit code says whether one failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PYRIGHT_PYTHON_CACHE_DIR="$PWD/.venv/pyright" PYRIGHT_PYTHON_IGNORE_WARNINGS=1
+bin=.venv/bin
+failed=0
+check() {
+  local what=$1
+  shift
+  local out
+  if out=$("$@" 2>&1); then printf 'ok      %s\n' "$what"; else printf '%s\nFAILED  %s\n' "$out" "$what"; failed=1; fi
+}
+check "ruff (rules)" $bin/ruff check .
+check "ruff (format)" $bin/ruff format --check .
+check "pyright" $bin/pyright
+check "import rules" $bin/lint-imports --no-cache
+check "boards (generated)" $bin/python -m hardware.generate --check
+check "vectors (generated)" $bin/python tests/contract/make_vectors.py --check
+exit $failed

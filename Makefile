@@ -1,0 +1,46 @@
+# Sigap: `make` alone lists what there is to do. Everything lands in .venv/, build/ and var/ of this checkout;
+# only Mosquitto (and python3-venv, where Debian lacks it) is installed on the system.
+
+BIN := .venv/bin
+RUN_DIR ?= var/run
+PYTEST_ARGS ?=
+WORKERS ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run once test lint format lock generate picture clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## make .venv and install Mosquitto where it is missing (the others do it by themselves)
+
+.venv/.ready: requirements.lock pyproject.toml .ci/setup.sh
+	@bash .ci/setup.sh
+
+run: .venv/.ready ## start everything on this machine and press buttons: broker, gateway, police, two virtual buttons
+	@$(BIN)/sigap run --dir $(RUN_DIR)
+
+once: .venv/.ready ## one press walked all the way through, and its timeline
+	@$(BIN)/sigap run --once
+
+test: .venv/.ready ## every test, in parallel (PYTEST_ARGS="-k name" for some)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+lint: .venv/.ready ## ruff, pyright, import rules, generated files, lock
+	@bash .ci/lint.sh
+
+format: .venv/.ready ## let ruff rewrite the layout of the code
+	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format .
+
+lock: .venv/.ready ## choose the newest versions again and write requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.11 \
+	  --no-annotate --upgrade --custom-compile-command "make lock" --quiet -o requirements.lock
+
+generate: .venv/.ready ## write again the files that are made from others
+	@$(BIN)/python -m hardware.generate && $(BIN)/python tests/contract/make_vectors.py
+
+picture: .venv/.ready ## run one press and draw docs/one-press.svg from what it printed
+	@$(BIN)/python docs/make_picture.py
+
+clean: ## remove .venv, build and var
+	rm -rf .venv build var

@@ -1,0 +1,77 @@
+"""The one command, `sigap`: finds the subcommand, loads only its module, and prints problems as one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from sigap.problem import Problem
+
+# Subcommand -> module:attribute. Loaded when asked for, so that `sigap press` does not import a database.
+COMMANDS = {
+    "run": "sigap.run:run",
+    "press": "simulator.commands:press",
+    "world": "simulator.commands:world",
+    "board": "simulator.commands:board",
+    "police-desk": "simulator.police.commands:police_desk",
+    "gateway": "gateway.commands.gateway:gateway",
+    "broker": "gateway.commands.broker:broker",
+    "config": "gateway.commands.config:config",
+    "device": "gateway.commands.registry:device",
+    "owner": "gateway.commands.registry:owner",
+    "relative": "gateway.commands.registry:relative",
+    "incidents": "gateway.commands.views:incidents",
+    "devices": "gateway.commands.views:devices",
+    "quarantine": "gateway.commands.views:quarantine",
+    "frame": "sigap.frame:frame",
+}
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sigap")
+def sigap() -> None:
+    """Sigap: panic buttons to the police, and the answer back to the person.
+
+    \b
+    sigap run                  everything on this machine, with two virtual buttons
+    sigap press shop-1         press one of them three times (in another terminal)
+    sigap run --once           one press walked all the way, and its timeline
+    """
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 fine, 1 what was asked did not hold, 2 wrong use, 3 a part is missing."""
+    try:
+        sigap(standalone_mode=False)
+    except Problem as problem:
+        click.echo(f"sigap: {problem}", err=True)
+        sys.exit(problem.exit_code)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

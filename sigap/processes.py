@@ -1,0 +1,138 @@
+"""Starts the processes that make up one Sigap, watches them, and leaves none behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from sigap.problem import Problem
+
+PR_SET_PDEATHSIG = 1  # prctl(2): the signal a child gets when its parent dies
+STOP_LIMIT_S = 5.0
+LOG_LIMIT_BYTES = 8 << 20  # at the next start a log longer than this is begun anew, the old one kept as .1
+
+
+def sigap_command(*arguments: str) -> list[str]:
+    """The command line of a `sigap` subcommand, run by this interpreter."""
+    return [sys.executable, "-m", "sigap.cli", *arguments]
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def require_free(port: int, what: str, todo: str) -> None:
+    """Raise a Problem when something already listens on `port`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Problem(f"port {port} for the {what} is in use", todo) from error
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class Processes:
+    """Children by name, each in a session of its own and with a log file; stopped in reverse order of starting."""
+
+    def __init__(self, log_dir: Path) -> None:
+        self.log_dir = log_dir
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def log_path(self, name: str) -> Path:
+        return self.log_dir / f"{name}.log"
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
+    def start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> None:
+        path = self.log_path(name)
+        if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        with path.open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches us alone; we end the children in order
+                preexec_fn=_die_with_parent,
+                env={**os.environ, **(env or {})},
+            )
+
+    def check(self) -> None:
+        """Raise a Problem when a child has ended by itself; says its last line."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                raise Problem(
+                    f"{name} has ended (exit code {process.returncode}): {self.last_line(name)}",
+                    f"Look into {self.log_path(name)}",
+                )
+
+    def last_line(self, name: str) -> str:
+        """The child's last words, at most 300 characters."""
+        with self.log_path(name).open("rb") as log:
+            log.seek(max(0, self.log_path(name).stat().st_size - 4096))
+            lines = log.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")[-300:]
+
+    def wait_until(self, ready: Callable[[], bool], what: str, limit_s: float = 15.0) -> None:
+        """Poll `ready` until it holds; a child that ends meanwhile, or the limit, is a Problem."""
+        deadline = time.monotonic() + limit_s
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise Problem(f"{what} did not happen within {limit_s:g} s", f"Look into the logs in {self.log_dir}")
+            time.sleep(0.02)
+
+    def stop_all(self) -> None:
+        """SIGTERM, newest first; SIGKILL for what has not ended within the limit."""
+        for process in reversed(self._running.values()):
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+        deadline = time.monotonic() + STOP_LIMIT_S
+        for process in reversed(self._running.values()):
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._running.clear()
+
+
+class Interrupted(BaseException):
+    """The person, or the system, asked us to stop."""
+
+
+@contextlib.contextmanager
+def interruptible():
+    """Turn SIGINT and SIGTERM into Interrupted inside the block, so that its `finally` always runs."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
