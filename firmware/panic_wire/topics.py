@@ -1,0 +1,55 @@
+"""MQTT topics of contract v1: sigap/v1/d/<device>/up|down|state, <device> as eight lower-case hex digits."""
+
+PREFIX = "sigap/v1/d/"
+ALL_UP = "sigap/v1/d/+/up"
+ALL_STATE = "sigap/v1/d/+/state"
+# Payloads of the retained `state` topic; OFFLINE is the last will.
+ONLINE = b"online"
+OFFLINE = b"offline"
+
+_KINDS = ("up", "down", "state")
+
+
+def device_name(device):
+    """Device id (int) as in topics, broker user names and listings: eight lower-case hex digits."""
+    if not 0 <= device <= 0xFFFFFFFF:
+        raise ValueError("a device id is 32 bits")
+    return "%08x" % device
+
+
+def device_id(name):
+    """The int for eight lower-case hex digits; ValueError for anything else."""
+    if not _is_name(name):
+        raise ValueError("a device name is eight lower-case hex digits")
+    return int(name, 16)
+
+
+def _is_name(name):
+    if len(name) != 8:
+        return False
+    return all(c in "0123456789abcdef" for c in name)
+
+
+def up(name):
+    """Frames from the device (QoS 1, not retained)."""
+    return PREFIX + name + "/up"
+
+
+def down(name):
+    """Frames to the device (QoS 1, not retained)."""
+    return PREFIX + name + "/down"
+
+
+def state(name):
+    """ONLINE or OFFLINE (QoS 1, retained, last will)."""
+    return PREFIX + name + "/state"
+
+
+def parse(topic):
+    """("d", name, "up"|"down"|"state"), or None when it is not a topic of this contract's devices."""
+    parts = topic.split("/")
+    if len(parts) != 5 or parts[0] != "sigap" or parts[1] != "v1" or parts[2] != "d":
+        return None
+    if not _is_name(parts[3]) or parts[4] not in _KINDS:
+        return None
+    return ("d", parts[3], parts[4])
