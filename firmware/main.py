@@ -1,0 +1,34 @@
+# Starts the button. Everything else is in /panic, /hal, /mqtt and /panic_wire, as .mpy files.
+import sys
+
+import panic
+import panic_wire
+from hal.board import Board
+from panic.app import App, say
+from panic.files import Files
+
+
+def load_settings(files):
+    from panic.settings import load
+
+    try:
+        return load(files)
+    finally:
+        # What checks them and derives keys has done its work; its RAM is worth more to the alarms.
+        del panic.settings, sys.modules["panic.settings"]
+        del panic_wire.keys, sys.modules["panic_wire.keys"]
+
+
+def main():
+    files = Files()
+    try:
+        settings = load_settings(files)
+        board = Board(settings.board, say)
+    except ValueError as error:
+        # SettingsError, BoardError. No reset: the console stays, so that a technician can write /device.json.
+        say(str(error))
+        return
+    App(board, settings, files).run()
+
+
+main()

@@ -1,0 +1,3 @@
+"""What a button is, without hardware: pure state machines fed with ticks, and app.py that composes them."""
+
+FIRMWARE = (0, 1, 0)

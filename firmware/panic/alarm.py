@@ -1,0 +1,74 @@
+"""An alarm's life: sending, receipt, accepted, acknowledged, dispatched, on scene, closed.
+
+Stages only go forward, and only a sealed status frame moves them (app.py opens it and checks the epoch).
+"""
+
+from panic_wire.frames import RECEIPT
+
+SENDING = 0
+
+
+class Alarm:
+    """One activation as the button remembers it.
+
+    age: panic.ticks.Elapsed since the third press. age_is_minimum: power was lost since.
+    position: what was known at the press (see journal.Entry). stage: SENDING, or a stage of panic_wire.
+    """
+
+    def __init__(self, activation, age, gesture=1, position=None, stage=SENDING, resumed=False):
+        self.activation = activation
+        self.gesture = gesture
+        self.age = age
+        self.position = position
+        self.stage = stage
+        self.age_is_minimum = resumed
+        # A frame may have left before the power was lost, so a resumed alarm repeats.
+        self.repeated = resumed
+        self.tries = 0
+        self.next_try = None
+        self.in_flight = False
+        self.attempt = None
+        self.must_announce = True
+
+    def advance(self, stage):
+        """Take a stage; True when it is forward of the present one."""
+        if stage <= self.stage:
+            return False
+        self.stage = stage
+        return True
+
+    def is_unreceipted(self):
+        """Nothing but a receipt (or what comes after it) ends the sending."""
+        return self.stage < RECEIPT
+
+
+class Alarms:
+    """The alarms that are not closed, oldest first."""
+
+    def __init__(self):
+        self._alarms = []
+
+    def __iter__(self):
+        return iter(self._alarms)
+
+    def __len__(self):
+        return len(self._alarms)
+
+    def add(self, alarm):
+        """Add the newest."""
+        self._alarms.append(alarm)
+
+    def find(self, activation):
+        """The Alarm, or None."""
+        for alarm in self._alarms:
+            if alarm.activation == activation:
+                return alarm
+        return None
+
+    def remove(self, activation):
+        """Forget it (closed, or given way)."""
+        self._alarms = [alarm for alarm in self._alarms if alarm.activation != activation]
+
+    def newest(self):
+        """The newest open alarm, whose stage the light shows; None when there is none."""
+        return self._alarms[-1] if self._alarms else None

@@ -1,0 +1,194 @@
+"""Composes the button with asyncio: a task for each thing that happens, and a reset when one of them crashes.
+
+`board` is a hal.board.Board. It has: button (flag, take(), is_down(), began_down, lost), lamp (led(on),
+tone(hz)), gps (async read()) or None, wifi (async run(ssid, password)), feed(), reset(), battery_mv(),
+rssi_dbm(), reset_cause().
+"""
+
+import asyncio
+
+from mqtt.codec import MQTTError
+from panic.bearers import WifiBearer
+from panic.device import Device
+from panic.lights import TONE_HZ
+from panic.nmea import Nmea
+from panic.presses import ACTIVATION, STUCK, Presses
+from panic.ticks import ticks_ms
+from panic.wait import print_exception, wait
+
+IN_FLIGHT = 4
+FEED_MS = 5000
+CRASH_MS = 1000
+
+
+def say(line):
+    """The log: one line on the console."""
+    print("sigap:", line)
+
+
+class App:
+    """run() does not return: it ends in board.reset(). make_bearer: what makes a bearer (panic.bearers)."""
+
+    def __init__(self, board, settings, files, log=say, make_bearer=WifiBearer):
+        self._board = board
+        self._settings = settings
+        self._log = log
+        self.device = Device(settings, files, ticks_ms(), log)
+        self._make_bearer = make_bearer
+        self._in_flight = 0
+        self._online_due = False
+
+    def run(self):
+        """Start every task and stay."""
+        asyncio.run(self.main())
+
+    async def main(self):
+        """Until a task crashes; then the board resets, and the alarms in the journal are resumed."""
+        # Events belong to the loop that runs, so they are made here.
+        self._wake_sender = asyncio.Event()
+        self._wake_lights = asyncio.Event()
+        self._wake_heartbeat = asyncio.Event()
+        self._failed = asyncio.Event()
+        self._bearer = self._make_bearer(self._settings, self._frame_down, self._bearer_up, self._log)
+        tasks = [
+            ("button", self._watch_button()),
+            ("lights", self._shine()),
+            ("sender", self._send()),
+            ("heartbeat", self._beat()),
+            ("watchdog", self._feed()),
+            ("wifi", self._board.wifi.run(self._settings.wifi_ssid, self._settings.wifi_password)),
+            ("mqtt", self._bearer.run()),
+        ]
+        if self._board.gps:
+            tasks.append(("gps", self._listen_gps()))
+        # Kept: CPython's loop holds tasks only weakly.
+        running = [asyncio.create_task(self._guard(name, job)) for name, job in tasks]
+        await self._failed.wait()
+        await asyncio.sleep(CRASH_MS / 1000)
+        self._log("%d tasks were running; reset" % len(running))
+        self._board.reset()
+
+    async def _guard(self, name, job):
+        try:
+            await job
+            self._log("task %s ended" % name)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._log("task %s crashed" % name)
+            print_exception(error)
+        self._failed.set()
+
+    async def _watch_button(self):
+        button = self._board.button
+        presses = Presses(button.began_down, self._settings.window_ms, self._settings.gap_ms)
+        while True:
+            edge = button.take()
+            while edge:
+                self._presses(presses.edge(edge[0], edge[1]))
+                edge = button.take()
+            self._presses(presses.poll(ticks_ms(), button.is_down()))
+            self.device.supervision.lost_edges = button.lost
+            await wait(button.flag, presses.wait_ms(ticks_ms()))
+
+    def _presses(self, found):
+        for kind, ticks in found:
+            if kind == ACTIVATION:
+                self.device.activate(ticks, ticks_ms())
+                self._changed()
+            elif kind == STUCK:
+                self.device.supervision.stuck = True
+                self._log("trouble: the button is stuck")
+
+    def _changed(self):
+        self._wake_lights.set()
+        self._wake_sender.set()
+
+    def _frame_down(self, frame):
+        if self.device.take_frame(frame, ticks_ms()):
+            self._changed()
+
+    def _bearer_up(self):
+        self.device.came_up()
+        self._online_due = True
+        self._wake_sender.set()
+        self._wake_heartbeat.set()
+
+    async def _shine(self):
+        lamp = self._board.lamp
+        lights = self.device.lights
+        while True:
+            now = ticks_ms()
+            on, led_ms = lights.led(now)
+            sounding, tone_ms = lights.buzzer(now)
+            lamp.led(on)
+            lamp.tone(TONE_HZ if sounding else 0)
+            waits = [ms for ms in (led_ms, tone_ms) if ms is not None]
+            await wait(self._wake_lights, min(waits) if waits else None)
+
+    async def _send(self):
+        while True:
+            now = ticks_ms()
+            if not self._bearer.up:
+                await wait(self._wake_sender)
+                continue
+            alarm = self.device.sender.due(now) if self._in_flight < IN_FLIGHT else None
+            if alarm is None:
+                await wait(self._wake_sender, self.device.sender.wait_ms(now))
+                continue
+            alarm.in_flight = True
+            self._in_flight += 1
+            frame = self.device.alarm_frame(alarm, now, self._board.battery_mv())
+            # Kept by the alarm, because CPython's loop would let it go.
+            alarm.attempt = asyncio.create_task(self._guard_attempt(alarm, frame))
+
+    async def _guard_attempt(self, alarm, frame):
+        try:
+            await self._carry(frame)
+        except Exception as error:
+            self._log("an attempt crashed")
+            print_exception(error)
+            self._failed.set()
+        alarm.in_flight = False
+        self._in_flight -= 1
+        self._wake_sender.set()
+
+    async def _carry(self, frame):
+        """One frame to the broker; a bearer that fails is no crash, the schedule goes on."""
+        try:
+            await self._bearer.send(frame)
+        except (OSError, MQTTError, asyncio.TimeoutError) as error:
+            self._log("%s: %s" % (self._bearer.name, error))
+
+    async def _beat(self):
+        supervision = self.device.supervision
+        while True:
+            now = ticks_ms()
+            self.device.touch(now)
+            if not self._bearer.up:
+                await wait(self._wake_heartbeat)
+                continue
+            if self._online_due:
+                self._online_due = False
+                try:
+                    await self._bearer.say_online()
+                except (OSError, MQTTError, asyncio.TimeoutError) as error:
+                    self._log("%s: %s" % (self._bearer.name, error))
+            if supervision.wait_ms(now) == 0:
+                await self._carry(self.device.heartbeat_frame(self._board, now))
+                if supervision.unanswered > 3:
+                    self._log("trouble: %d heartbeats without an answer" % supervision.unanswered)
+            await wait(self._wake_heartbeat, supervision.wait_ms(ticks_ms()))
+
+    async def _feed(self):
+        while True:
+            self._board.feed()
+            await asyncio.sleep(FEED_MS / 1000)
+
+    async def _listen_gps(self):
+        nmea = Nmea()
+        while True:
+            data = await self._board.gps.read()
+            now = ticks_ms()
+            for sentence in nmea.feed(data):
+                self.device.position.take(sentence, now)

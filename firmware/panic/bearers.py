@@ -1,0 +1,56 @@
+"""Ways for frames to travel. A bearer has a name, `up`, run() and send(); it calls on_up and on_frame."""
+
+from mqtt.client import Client
+from panic_wire import topics
+
+SEND_TIMEOUT_MS = 5000
+RECONNECT_MAX_MS = 5000
+
+
+class WifiBearer:
+    """MQTT over WiFi. on_frame(bytes): a frame came down; on_up(): the connection is usable (again)."""
+
+    name = "wifi"
+
+    def __init__(self, settings, on_frame, on_up, log=print):
+        name = topics.device_name(settings.device)
+        self._up_topic = topics.up(name)
+        self._state_topic = topics.state(name)
+        self._down_topic = topics.down(name)
+        self._on_frame = on_frame
+        self.client = Client(
+            settings.broker_host,
+            settings.broker_port,
+            name,
+            username=name,
+            password=settings.broker_password,
+            keepalive_s=30,
+            will=(self._state_topic, topics.OFFLINE, True),
+            on_message=self._take,
+            subscriptions=(self._down_topic,),
+            timeout_ms=SEND_TIMEOUT_MS,
+            log=log,
+            wait_max_ms=RECONNECT_MAX_MS,
+        )
+        self.client.on_up = on_up
+
+    @property
+    def up(self):
+        """Connected and subscribed."""
+        return self.client.up.is_set()
+
+    async def run(self):
+        """Connect, and connect again, for ever."""
+        await self.client.run()
+
+    async def say_online(self):
+        """Replace the last will on the retained state topic."""
+        await self.client.publish(self._state_topic, topics.ONLINE, qos=1, retain=True)
+
+    async def send(self, frame):
+        """Returns when the broker has it, which is no receipt. OSError or MQTTError when it has not."""
+        await self.client.publish(self._up_topic, frame, qos=1, timeout_ms=SEND_TIMEOUT_MS)
+
+    def _take(self, topic, payload):
+        if topic == self._down_topic:
+            self._on_frame(payload)

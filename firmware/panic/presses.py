@@ -1,0 +1,113 @@
+"""From raw edges of the contact to presses, activations and a stuck button.
+
+Pure: it is fed with edges that carry their own time, so that an edge which is handled late (while flash is
+erased, or a connection is made) still counts with the time at which it happened.
+"""
+
+from panic.ticks import ticks_diff
+
+PRESS = "press"
+ACTIVATION = "activation"
+STUCK = "stuck"
+
+DEBOUNCE_MS = 30
+WINDOW_MS = 2000
+GAP_MS = 1000
+STUCK_MS = 30000
+PRESSES = 3
+
+
+class Presses:
+    """Debounce and gesture of one button.
+
+    edge(ticks, down) and poll(now, down) return a list of (kind, ticks): kind is PRESS, ACTIVATION or
+    STUCK, ticks is when the contact closed. The activation comes with its third press DOWN; the next press
+    begins a new gesture, so six presses are two activations. After each call, wait_ms(now) says when to poll
+    again.
+    """
+
+    def __init__(self, down=False, window_ms=WINDOW_MS, gap_ms=GAP_MS, debounce_ms=DEBOUNCE_MS):
+        self._window_ms = window_ms
+        self._gap_ms = gap_ms
+        self._debounce_ms = debounce_ms
+        # A contact that is closed at power-up is no press: nobody saw it close. It can still be stuck.
+        self._down = down
+        self._down_since = None
+        self._stuck = False
+        self._raw = down
+        self._raw_since = 0
+        self._moved_at = 0
+        self._settling = False
+        self._gesture = []
+
+    def edge(self, ticks, down):
+        """A raw edge: at `ticks` the contact was found closed (down True) or open."""
+        out = self._settle(ticks)
+        if not self._settling:
+            self._settling = True
+            self._moved_at = ticks
+        # The same level twice means that it moved in between: not quiet either.
+        self._raw = down
+        self._raw_since = ticks
+        return out
+
+    def poll(self, now, down):
+        """Time has come to `now` and the contact is seen at `down`: makes good an edge that got lost."""
+        if down != self._raw:
+            return self.edge(now, down)
+        out = self._settle(now)
+        if self._down and self._down_since is None:
+            self._down_since = now
+        self._forget(now)
+        held = ticks_diff(now, self._down_since) if self._down else 0
+        if self._down and not self._stuck and held >= STUCK_MS:
+            self._stuck = True
+            out.append((STUCK, self._down_since))
+        return out
+
+    def wait_ms(self, now):
+        """Milliseconds until poll() is needed again without an edge; None when it is not."""
+        times = []
+        if self._settling:
+            times.append(self._debounce_ms - ticks_diff(now, self._raw_since))
+        if self._gesture:
+            times.append(self._gap_ms + 1 + self._debounce_ms - ticks_diff(now, self._gesture[-1]))
+        if self._down and not self._stuck:
+            held = 0 if self._down_since is None else ticks_diff(now, self._down_since)
+            times.append(STUCK_MS - held)
+        return max(0, min(times)) if times else None
+
+    def _settle(self, now):
+        """Take the raw level as real when it has been quiet for long enough."""
+        if not self._settling or ticks_diff(now, self._raw_since) < self._debounce_ms:
+            return []
+        self._settling = False
+        if self._raw == self._down:
+            return []
+        self._down = self._raw
+        self._stuck = False
+        if not self._down:
+            return []
+        self._down_since = self._moved_at
+        return self._press(self._moved_at)
+
+    def _press(self, ticks):
+        out = [(PRESS, ticks)]
+        self._forget(ticks)
+        if self._gesture and ticks_diff(ticks, self._gesture[-1]) > self._gap_ms:
+            self._gesture = []
+        self._gesture.append(ticks)
+        if len(self._gesture) == PRESSES:
+            self._gesture = []
+            out.append((ACTIVATION, ticks))
+        return out
+
+    def _forget(self, now):
+        """Drop presses that no gesture can use any more; else they would come back with the wrap of ticks."""
+        if self._settling:
+            # The press that is settling happened at _moved_at, and is to be judged against that.
+            now = self._moved_at
+        while self._gesture and ticks_diff(now, self._gesture[0]) > self._window_ms:
+            self._gesture.pop(0)
+        if self._gesture and ticks_diff(now, self._gesture[-1]) > self._gap_ms:
+            self._gesture = []
