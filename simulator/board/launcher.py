@@ -1,0 +1,96 @@
+"""Starts a virtual ESP32 under the unix port of MicroPython: what the chip's ROM, bootloader and main.c do.
+
+Environment: SIGAP_WORLD_PORT, SIGAP_WORLD_TOKEN, SIGAP_BOARD (name), SIGAP_RUN (number of this start),
+SIGAP_IMAGE (flash), SIGAP_WAKE ("<read fd>,<write fd>" of a pipe). Runs /boot.py, then /main.py, then waits
+as the REPL would.
+"""
+
+import gc
+import io
+import json
+import os
+import sys
+
+
+def run(link, name, scope):
+    """Run a file of the flash as pyexec does: its exception is printed and told to the world.
+
+    False when it failed.
+    """
+    try:
+        os.stat("/" + name)
+    except OSError:
+        link.send(json.dumps({"main": "absent", "file": name}))
+        return True
+    try:
+        execfile("/" + name, scope)  # noqa: F821 (of MicroPython)
+    except SystemExit:
+        from .shims import machine
+
+        machine.soft_reset()
+    except BaseException as error:
+        sys.print_exception(error)
+        text = io.StringIO()
+        sys.print_exception(error, text)
+        link.send(json.dumps({"main": "failed", "file": name, "error": text.getvalue()[-2000:]}))
+        return False
+    link.send(json.dumps({"main": "ended", "file": name}))
+    return True
+
+
+def main():
+    read_fd, write_fd = os.getenv("SIGAP_WAKE").split(",")
+    wake_read, wake_write = open(int(read_fd), "rb"), open(int(write_fd), "wb")
+
+    from .link import Link
+
+    link = Link(int(os.getenv("SIGAP_WORLD_PORT")), wake_write)
+    setup = link.hello(
+        {
+            "hello": "board",
+            "name": os.getenv("SIGAP_BOARD"),
+            "token": os.getenv("SIGAP_WORLD_TOKEN"),
+            "run": int(os.getenv("SIGAP_RUN")),
+        }
+    )
+
+    from . import clock, flash, polling
+    from .shims import esp32, machine, network, sockets
+
+    polling.install(sys.modules, wake_read)
+    clock.start(setup["ticks_ms"])
+    clock.install(sys.modules)
+    machine.install(sys.modules, link, setup)
+    network.install(sys.modules, link, setup)
+    esp32.install(sys.modules)
+    sockets.install(sys.modules, network)
+    flash.mount(os.getenv("SIGAP_IMAGE"))
+    for key in ("SIGAP_WORLD_TOKEN", "SIGAP_WORLD_PORT", "SIGAP_IMAGE"):
+        os.unsetenv(key)
+    sys.path[:] = ["", ".frozen", "/lib"]
+    sys.argv[:] = []
+    del setup
+
+    def memory(message):
+        gc.collect()
+        link.send(
+            '{"memory": {"used": %d, "free": %d, "ask": %d}}' % (gc.mem_alloc(), gc.mem_free(), message["memory"])
+        )
+
+    link.on("memory", memory)
+    gc.collect()
+    link.send(
+        '{"boot": {"cause": %d, "used": %d, "free": %d, "ticks_ms": %d}}'
+        % (machine.reset_cause(), gc.mem_alloc(), gc.mem_free(), clock.ticks_ms())
+    )
+    link.start()
+    scope = {"__name__": "__main__"}
+    if run(link, "boot.py", scope):  # as the ESP32 port: main.py is not run after a boot.py that failed
+        run(link, "main.py", scope)
+    del scope
+    waiting = polling.Poll()
+    while True:
+        waiting.poll(-1)
+
+
+main()

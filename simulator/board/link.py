@@ -1,0 +1,122 @@
+"""The board's line to the world: JSON lines over one TCP connection (simulator/PROTOCOL.md).
+
+This build of MicroPython has threads without a lock around the interpreter. So the reader thread touches
+only what was made for it beforehand: it reads bytes into a buffer, and when a line is whole it schedules
+one callback and waits until the main thread has taken the line. Everything else happens in the main thread,
+between two bytecodes, as an ESP32's interrupts do.
+"""
+
+import _thread
+import json
+import os
+import socket
+import sys
+import time
+
+import micropython
+
+LINE_LIMIT_BYTES = 1024
+
+
+def die():
+    """End this process without running anything of the firmware: what a power cut does."""
+    os.system("kill -9 $PPID")
+
+
+class Link:
+    def __init__(self, port, wake_stream):
+        self._sock = socket.socket()
+        self._sock.setsockopt(6, 1, 1)  # TCP_NODELAY
+        self._sock.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+        self._wake = wake_stream
+        self._handlers = {}
+        self._buffer = bytearray(LINE_LIMIT_BYTES)
+        self._count = 0
+        self._taken = _thread.allocate_lock()
+        self._main = _thread.get_ident()
+        self._callback = self._pump  # bound once: the thread must not allocate
+
+    def hello(self, message):
+        """Say who we are; returns the world's answer. Raises OSError when the world refuses."""
+        self.send(json.dumps(message))
+        answer = json.loads(self._sock.readline() or "{}")
+        if not answer.get("ok"):
+            raise OSError("the world refused this board: %s" % answer.get("message"))
+        return answer
+
+    def send(self, line):
+        """One JSON text to the world; a world that is gone is a power cut."""
+        try:
+            self._sock.write(line)
+            self._sock.write("\n")
+        except OSError:
+            die()
+
+    def on(self, kind, handler):
+        """Call `handler(message)` for every message that has the key `kind`."""
+        self._handlers[kind] = handler
+
+    def start(self):
+        """Wait for the world's word that it has seen our boot report, then read in a thread."""
+        while True:
+            message = json.loads(self._sock.readline() or '{"gone": 1}')
+            if "gone" in message:
+                die()
+            if "go" in message:
+                break
+            self._dispatch(message)
+        self._taken.acquire()
+        _thread.start_new_thread(self._read, ())
+
+    def stop(self):
+        """Deliver nothing more to the firmware."""
+        self._handlers.clear()
+
+    def _dispatch(self, message):
+        for kind in message:
+            if kind in self._handlers:
+                self._handlers[kind](message)
+
+    def _read(self):
+        sock, buffer, callback, taken, wake = (
+            self._sock,
+            self._buffer,
+            self._callback,
+            self._taken,
+            self._wake,
+        )
+        one = bytearray(1)
+        count = 0
+        try:
+            while sock.readinto(one):
+                if count < LINE_LIMIT_BYTES:
+                    buffer[count] = one[0]
+                    count += 1
+                if one[0] != 10:
+                    continue
+                self._count = count
+                count = 0
+                while True:
+                    try:
+                        micropython.schedule(callback, None)
+                        break
+                    except RuntimeError:  # the firmware has filled the scheduler's queue
+                        time.sleep_ms(1)
+                wake.write(b"!")
+                taken.acquire()
+        except OSError:
+            pass
+        die()
+
+    def _pump(self, _):
+        """Handle the line that the thread has read. Only the scheduler calls this, so it is never nested."""
+        if _thread.get_ident() != self._main:
+            # The reader's own bytecode came upon the callback first: leave it to the main thread.
+            micropython.schedule(self._callback, None)
+            return
+        try:
+            self._dispatch(json.loads(bytes(memoryview(self._buffer)[: self._count])))
+        except Exception as error:  # as on the chip: printed, and the program goes on
+            sys.print_exception(error)
+        finally:
+            self._taken.release()

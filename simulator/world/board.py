@@ -1,0 +1,258 @@
+"""One virtual board, from outside: supply, reset button, pins, console, receivers around it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from simulator.world import process
+from simulator.world.chip import Chip
+from simulator.world.pinlog import PinLog
+from simulator.world.presses import Script, count_presses
+from simulator.world.protocol import Message, ProtocolError, encode_for_board
+from simulator.world.settings import WIFI, BoardSettings
+from simulator.world.supply import CAUSES, Supply, describe
+
+log = logging.getLogger("sigap.world")
+CONSOLE_LINES = 1000
+
+
+def wall_ms() -> float:
+    return time.time() * 1000
+
+
+class Board:
+    """emit(event) is told of everything that happens; where() gives (port, token, launcher folder)."""
+
+    def __init__(
+        self,
+        settings: BoardSettings,
+        emit: Callable[[Message], None],
+        where: Callable[[], tuple[int, str, Path]],
+        restarts: int,
+        steady_s: float,
+    ) -> None:
+        self.settings, self.name, self._emit, self._where = settings, settings.name, emit, where
+        self.chip = Chip(settings)
+        self.supply = Supply(self.name, self.event, self._spawn, self._attend, self._detach, restarts, steady_s)
+        self.pins = PinLog()
+        self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
+        self.boot: Message | None = None  # the last boot report
+        self.wifi: dict[str, Any] = {**WIFI, **settings.wifi}
+        self.gps = settings.gps
+        self.outside: dict[int, int] = {settings.button_pin: 1}
+        self._writer: asyncio.StreamWriter | None = None
+        self._wdt: asyncio.TimerHandle | None = None
+        self._wdt_ms = 0
+        self._pressing = asyncio.Lock()
+        self._asked: dict[int, asyncio.Future[Message]] = {}
+
+    def event(self, kind: str, **fields: Any) -> None:
+        self._emit({"event": kind, "board": self.name, "at": wall_ms(), **fields})
+
+    # Supply
+
+    async def _spawn(self, run: int) -> asyncio.subprocess.Process:
+        port, token, folder = self._where()
+        path, heap_kb = self.settings.image, self.settings.heap_kb
+        return await process.spawn(
+            folder=folder, name=self.name, image_path=path, heap_kb=heap_kb, port=port, token=token, run=run
+        )
+
+    async def _attend(self, running: asyncio.subprocess.Process) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read_console(running))
+            tasks.create_task(self._speak_gps())
+
+    def _detach(self) -> None:
+        self._feed(None)
+        if self._writer:
+            self._writer.close()
+            self._writer = None
+        for future in self._asked.values():
+            future.cancel()
+        self._asked.clear()
+        pins, pwms = self.pins.driven()
+        for pin in pins:
+            self._note({"pin": pin, "value": 0, "t_ms": None, "by": "power", "at": wall_ms()})
+        for pwm in pwms:
+            self._note({"pwm": pwm, "freq": 0, "duty": 0, "t_ms": None, "by": "power", "at": wall_ms()})
+
+    async def _read_console(self, running: asyncio.subprocess.Process) -> None:
+        assert running.stdout
+        while True:
+            try:
+                line = await running.stdout.readuntil(b"\n")
+            except asyncio.IncompleteReadError as last:
+                line = last.partial
+                if not line:
+                    return
+            except asyncio.LimitOverrunError:
+                line = await running.stdout.readexactly(4096)
+            text = line.decode(errors="replace").rstrip()
+            self.console.append(text)
+            self.event("console", text=text)
+
+    # The board's line
+
+    def attach(self, run: object, writer: asyncio.StreamWriter) -> Message:
+        """A process says it is this board; returns what it must know.
+
+        Raises ProtocolError for one of an earlier run.
+        """
+        if run != self.supply.run or self._writer or self.supply.pid is None:
+            raise ProtocolError("stale-board", f"{self.name} is not waiting for this process", fatal=True)
+        self._writer = writer
+        return {
+            "cause": CAUSES[self.supply.started_because],
+            "ticks_ms": self.settings.ticks_ms if self.supply.started_because == "power" else 0,
+            "unique_id": f"24{sum(self.name.encode()) & 0xFF:02x}{self.name.encode().hex()[:8]:0<8}",
+            "pins": {str(pin): value for pin, value in self.outside.items()},
+            "wifi": self.wifi,
+        }
+
+    def send(self, message: Message) -> bool:
+        """To the board, if it runs. False when nobody is there to hear it."""
+        if self._writer is None or self._writer.is_closing():
+            return False
+        self._writer.write(encode_for_board(message))
+        return True
+
+    def _note(self, entry: Message) -> None:
+        entry = self.pins.add(entry)
+        self._emit({"event": "pwm" if "pwm" in entry else "pin", "board": self.name, **entry})
+
+    def receive(self, message: Message) -> None:
+        """One message of the board. Unknown ones become events, so that nothing is lost silently."""
+        if "pin" in message or "pwm" in message:
+            entry = {key: message[key] for key in ("pin", "value", "pwm", "freq", "duty", "t_ms") if key in message}
+            self._note({**entry, "by": "board", "at": wall_ms() - time.monotonic() * 1000 + message["t_us"] / 1000})
+        elif "feed" in message:
+            self._feed(self._wdt_ms)
+        elif "wdt" in message:
+            self._wdt_ms = int(message["wdt"])
+            self.event("wdt", timeout_ms=self._wdt_ms)
+            self._feed(self._wdt_ms)
+        elif "boot" in message:
+            self.boot, self.supply.state = message["boot"], "running"
+            self.event("boot", **message["boot"])
+            self.send({"go": 1})
+        elif "reset" in message:
+            self.supply.reset(message["reset"])
+        elif "memory" in message:
+            if future := self._asked.pop(message["memory"].get("ask"), None):
+                future.set_result(message["memory"])
+        elif "main" in message:
+            if message["main"] == "failed":
+                log.error("%s: %s failed: %s", self.name, message["file"], message["error"].strip().splitlines()[-1])
+            self.event("main", state=message["main"], file=message["file"], error=message.get("error"))
+        else:
+            self.event("board", message=message)
+
+    def _feed(self, timeout_ms: int | None) -> None:
+        if self._wdt:
+            self._wdt.cancel()
+            self._wdt = None
+        if timeout_ms:
+            loop = asyncio.get_running_loop()
+            # The second step lets a feed be read that waits in the socket, if it was the world that stood
+            # still.
+            expire = lambda: setattr(self, "_wdt", loop.call_later(0.05, self.supply.reset, "wdt"))  # noqa: E731
+            self._wdt = loop.call_later(timeout_ms / 1000, expire)
+
+    # The surroundings
+
+    def set_pin(self, pin: int, value: int | None, moment_s: float | None = None) -> Message:
+        """Drive a pin from outside (None: let it float) at `moment_s` (time.monotonic(); now).
+
+        Returns the log's entry.
+        """
+        moment_s = time.monotonic() if moment_s is None else moment_s
+        if value is None:
+            self.outside.pop(pin, None)
+        else:
+            self.outside[pin] = value
+        self.send({"pin": pin, "value": value, "t_us": int(moment_s * 1e6)})
+        entry = {
+            "pin": pin,
+            "value": value,
+            "t_ms": None,
+            "by": "world",
+            "at": wall_ms() + (moment_s - time.monotonic()) * 1000,
+        }
+        self._note(entry)
+        return entry
+
+    async def press(self, script: Script, pin: int | None = None) -> Message:
+        """Play a script on the button.
+
+        Returns {"presses": [{"down_at", "up_at"}], "edges": how many, "heard": the board was on throughout}.
+        """
+        pin = self.settings.button_pin if pin is None else pin
+        edges, heard = [], True
+        async with self._pressing:
+            began = time.monotonic()
+            for at_ms, value in script:
+                moment = began + at_ms / 1000
+                if (wait := moment - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
+                heard = heard and self.supply.state == "running"
+                edges.append(self.set_pin(pin, value, moment))
+        found = count_presses(edges)
+        self.event("press", presses=found, heard=heard)
+        return {"heard": heard, "presses": found, "edges": len(edges)}
+
+    def set_wifi(self, changes: dict[str, Any]) -> None:
+        unknown = set(changes) - set(self.wifi)
+        if unknown:
+            raise ProtocolError("bad-request", f"wifi has {', '.join(self.wifi)}; not {', '.join(sorted(unknown))}")
+        self.wifi.update(changes)
+        self.send({"wifi": self.wifi})
+        self.event("wifi", **self.wifi)
+
+    async def memory(self, limit_s: float = 5.0) -> Message:
+        """Heap in bytes after a collection, by these keys:
+
+        used, free, launcher (used before the firmware ran), firmware (the difference).
+        """
+        ask = max(self._asked, default=0) + 1
+        future = self._asked[ask] = asyncio.get_running_loop().create_future()
+        if self.boot is None or not self.send({"memory": ask}):
+            self._asked.pop(ask)
+            raise ProtocolError("board-off", f"{self.name} is not running")
+        try:
+            answer = await asyncio.wait_for(future, limit_s)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._asked.pop(ask, None)
+            raise ProtocolError("no-answer", f"{self.name} did not answer within {limit_s:g} s") from error
+        launcher = self.boot["used"]
+        return {
+            "used": answer["used"],
+            "free": answer["free"],
+            "launcher": launcher,
+            "firmware": answer["used"] - launcher,
+        }
+
+    async def _speak_gps(self) -> None:
+        while True:
+            await asyncio.sleep(1 - time.time() % 1)
+            if self.gps and self.supply.state == "running":
+                for text in self.gps.sentences(time.monotonic() - self.supply.powered_at, datetime.now(UTC)):
+                    self.send({"uart": self.gps.uart, "data": text})
+
+    def summary(self) -> Message:
+        """What `board list` shows."""
+        return {
+            "name": self.name,
+            **describe(self.supply),
+            "cause": self.boot["cause"] if self.boot else None,
+            "wifi": "up" if self.wifi["up"] else "down",
+            "gps": None if self.gps is None else ("sky" if self.gps.sky and self.gps.track else "no sky"),
+            "image": str(self.settings.image),
+        }

@@ -1,0 +1,89 @@
+"""The operating-system side of a board: one MicroPython process that dies with its world."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import hashlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+from sigap.problem import missing
+from simulator import image
+
+BOARD_SOURCES = Path(__file__).resolve().parents[1] / "board"
+PR_SET_PDEATHSIG = 1  # prctl(2)
+# What the shims take of the heap. On a chip they are C and take none: a board gets this on top of its heap.
+SHIMS_KB = 40
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def micropython() -> Path:
+    """The MicroPython unix port beside this Python. Raises Problem (exit code 3) when it is not installed."""
+    path = Path(sys.executable).parent / "micropython"
+    if not path.exists():
+        missing(f"the MicroPython interpreter (expected at {path})", "Run `make setup`")
+    return path
+
+
+def launcher_folder(cache: Path = image.CACHE) -> Path:
+    """A folder with the package `virtual_board`, compiled: compiling would cost the board's heap."""
+    files = image.compile_tree(BOARD_SOURCES, cache, sources=())
+    digest = hashlib.sha256(b"".join(name.encode() + content for name, content in files.items())).hexdigest()[:16]
+    folder = cache.parent / "virtual_board" / digest
+    for name, content in files.items():
+        path = folder / "virtual_board" / name
+        if path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part.write_bytes(content)
+        os.replace(part, path)
+    return folder
+
+
+def _die_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+async def spawn(
+    *, folder: Path, name: str, image_path: Path, heap_kb: int, port: int, token: str, run: int
+) -> asyncio.subprocess.Process:
+    """Start a board with `heap_kb` for its firmware. Its output (stdout and stderr together) is a pipe.
+
+    Its secrets are in its environment, not in `ps`.
+    """
+    wake_read, wake_write = os.pipe()
+    environment = {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "MICROPYPATH": f"{folder}:.frozen",
+        "PYTHONNOUSERSITE": "1",
+        "SIGAP_WORLD_PORT": str(port),
+        "SIGAP_WORLD_TOKEN": token,
+        "SIGAP_BOARD": name,
+        "SIGAP_RUN": str(run),
+        "SIGAP_IMAGE": str(image_path.resolve()),
+        "SIGAP_WAKE": f"{wake_read},{wake_write}",
+    }
+    try:
+        return await asyncio.create_subprocess_exec(
+            str(micropython()),
+            "-X",
+            f"heapsize={heap_kb + SHIMS_KB}k",
+            "-c",
+            "import virtual_board.launcher",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environment,
+            pass_fds=(wake_read, wake_write),
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+            limit=64 << 10,
+        )
+    finally:
+        os.close(wake_read)
+        os.close(wake_write)
