@@ -1,0 +1,167 @@
+"""`sigap owner`, `sigap relative`: who devices belong to, and who is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.clock import now_us
+from gateway.commands.options import config_option, json_option, print_json, print_table
+from gateway.registry import csv_import, people
+from gateway.settings import load_settings
+from gateway.store.engine import Store, open_store
+
+
+@click.group()
+def owner() -> None:
+    """Add, list and revoke owners of devices.
+
+    \b
+    sigap owner add "Toko Sinar" --telephone "+62 24 1234567"
+    """
+
+
+@owner.command("add")
+@click.argument("name")
+@click.option("--telephone")
+@click.option("--address")
+@click.option("--language", type=click.Choice(people.LANGUAGES), default="id", show_default=True)
+@click.option("--message", help="The registered message, sent to relatives with an alarm.")
+@config_option
+@json_option
+def owner_add(
+    name: str,
+    telephone: str | None,
+    address: str | None,
+    language: str,
+    message: str | None,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """Add the owner NAME."""
+    with _store(config_path) as store, store.write() as conn:
+        added = people.add_owner(
+            conn,
+            name=name,
+            telephone=telephone,
+            address=address,
+            language=language,
+            registered_message=message,
+            now_us=now_us(),
+        )
+    print_json(_owner_shown(added)) if as_json else click.echo(f"added {added.name}")
+
+
+@owner.command("list")
+@config_option
+@json_option
+def owner_list(config_path: Path, as_json: bool) -> None:
+    """List every owner, the revoked ones too."""
+    with _store(config_path) as store, store.read() as conn:
+        found = people.list_owners(conn)
+    if as_json:
+        print_json([_owner_shown(one) for one in found])
+        return
+    rows = [(one.name, one.telephone or "-", one.language, "revoked" if one.revoked else "") for one in found]
+    print_table([("name", "telephone", "language", "remarks"), *rows])
+
+
+@owner.command("revoke")
+@click.argument("name")
+@config_option
+def owner_revoke(name: str, config_path: Path) -> None:
+    """Revoke the owner NAME, who must have no device any more, and the owner's relatives."""
+    with _store(config_path) as store, store.write() as conn:
+        revoked = people.revoke_owner(conn, name, now_us())
+    click.echo(f"revoked {revoked.name}")
+
+
+@owner.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@config_option
+def owner_import(file: Path, config_path: Path) -> None:
+    """Add the owners of a CSV FILE with the columns name, telephone, address, language, message: all, or
+    none."""
+    with _store(config_path) as store, store.write() as conn:
+        count = csv_import.import_owners(conn, file, now_us())
+    click.echo(f"added {count} owners")
+
+
+@click.group()
+def relative() -> None:
+    """Add, list and revoke the relatives of owners, who get the registered message.
+
+    \b
+    sigap relative add "Toko Sinar" "Budi" mailto://user:password@example.org
+    """
+
+
+@relative.command("add")
+@click.argument("owner")
+@click.argument("name")
+@click.argument("channel")
+@click.option("--tests", is_flag=True, help="Gets test alarms too.")
+@config_option
+@json_option
+def relative_add(owner: str, name: str, channel: str, tests: bool, config_path: Path, as_json: bool) -> None:
+    """Put NAME on OWNER's list; messages go to the URL CHANNEL."""
+    with _store(config_path) as store, store.write() as conn:
+        added = people.add_relative(conn, owner=owner, name=name, channel=channel, wants_tests=tests, now_us=now_us())
+    if as_json:
+        print_json({"owner": owner, "name": added.name, "channel": people.masked(added.channel), "tests": tests})
+    else:
+        click.echo(f"added {added.name}")
+
+
+@relative.command("list")
+@click.argument("owner", required=False)
+@config_option
+@json_option
+def relative_list(owner: str | None, config_path: Path, as_json: bool) -> None:
+    """List the relatives of OWNER, or all; what is secret in a channel is masked."""
+    with _store(config_path) as store, store.read() as conn:
+        names = {one.id: one.name for one in people.list_owners(conn)}
+        owner_id = people.find_owner(conn, owner).id if owner else None
+        found = people.list_relatives(conn, owner_id=owner_id)
+    shown = [
+        {
+            "owner": names[one.owner_id],
+            "name": one.name,
+            "channel": people.masked(one.channel),
+            "tests": one.wants_tests,
+        }
+        for one in found
+    ]
+    if as_json:
+        print_json(shown)
+        return
+    rows = [(row["owner"], row["name"], row["channel"], "tests too" if row["tests"] else "") for row in shown]
+    print_table([("owner", "name", "channel", "remarks"), *rows])
+
+
+@relative.command("revoke")
+@click.argument("owner")
+@click.argument("name")
+@config_option
+def relative_revoke(owner: str, name: str, config_path: Path) -> None:
+    """Take NAME off OWNER's list."""
+    with _store(config_path) as store, store.write() as conn:
+        revoked = people.revoke_relative(conn, owner, name, now_us())
+    click.echo(f"revoked {revoked.name}")
+
+
+def _store(config_path: Path) -> Store:
+    return open_store(load_settings(config_path).store_url)
+
+
+def _owner_shown(one: people.Owner) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "telephone": one.telephone,
+        "address": one.address,
+        "language": one.language,
+        "message": one.registered_message,
+        "revoked": one.revoked,
+    }

@@ -1,0 +1,99 @@
+"""The kinds of values that settings have: what each accepts, and how that is said to a person."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, Strict
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError
+    if parts.port == 0 or re.search(r"\s", text):  # .port itself raises ValueError beyond 65535
+        raise ValueError
+    return text
+
+
+def _webhook_secret(text: str) -> str:
+    kind, _, encoded = text.partition("_")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        raise ValueError from error
+    if kind != "whsec" or not 24 <= len(key) <= 64:
+        raise ValueError
+    return text
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", text):
+        raise ValueError
+    return text
+
+
+def _line(text: str) -> str:
+    if not text.isprintable() or text != text.strip() or len(text) > 200:
+        raise ValueError
+    return text
+
+
+def _username(text: str) -> str:
+    # Eight hex digits would be a device's name at the broker.
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) or re.fullmatch(r"[0-9a-f]{8}", text):
+        raise ValueError
+    return text
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text):
+        raise ValueError
+    return text
+
+
+def _path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError
+    return text
+
+
+def _optional_host(text: str) -> str:
+    return text and _host(text)
+
+
+@dataclass(frozen=True)
+class Says:
+    """Rides on a field's type: what is expected, in words, and whether the value must not be shown."""
+
+    expected: str
+    secret: bool = False
+
+
+_Text = Annotated[str, Strict()]
+PathText = Annotated[_Text, AfterValidator(_path), Says("a folder's path")]
+Host = Annotated[_Text, AfterValidator(_host), Says("a host name or IP address")]
+OptionalHost = Annotated[_Text, AfterValidator(_optional_host), Says("a host name or IP address, or empty")]
+Port = Annotated[int, Strict(), Field(ge=1, le=65535), Says("a whole number from 1 to 65535")]
+Identifier = Annotated[
+    _Text, AfterValidator(_identifier), Says("1 to 63 of a-z, 0-9 and hyphen, such as polres-semarang")
+]
+Username = Annotated[
+    _Text,
+    AfterValidator(_username),
+    Says("1 to 64 letters, digits, dots, hyphens; not eight hex digits"),
+]
+Password = Annotated[_Text, AfterValidator(_line), Says("one line, at most 200 characters", secret=True)]
+Url = Annotated[_Text, AfterValidator(_url), Says("an http or https URL without user name, as https://host/alarms")]
+WebhookSecret = Annotated[
+    _Text, AfterValidator(_webhook_secret), Says("whsec_ and 24 to 64 bytes in base64", secret=True)
+]
+Seconds = Annotated[float, Strict(), Field(gt=0, le=60), Says("seconds, more than 0 and at most 60")]
+YesNo = Annotated[bool, Strict(), Says("true or false")]
+# A database URL may hold a password.
+StoreUrl = Annotated[_Text, AfterValidator(_line), Says("a database URL, or empty", secret=True)]

@@ -1,0 +1,247 @@
+"""The gateway's settings: one TOML file, with environment variables on top, checked before anything starts.
+
+`SIGAP_BROKER__PORT=1883` goes before `port` in `[broker]`, `SIGAP_BACKENDS__0__URL` before the first
+backend's `url`. What is wrong is one Problem: the file (or variable), the key, what is expected, what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+)
+
+from gateway.setting_types import (
+    Host,
+    Identifier,
+    OptionalHost,
+    Password,
+    PathText,
+    Port,
+    Says,
+    Seconds,
+    StoreUrl,
+    Url,
+    Username,
+    WebhookSecret,
+    YesNo,
+)
+from sigap.problem import USAGE, Problem
+
+DEFAULT_PATH = Path("sigap.toml")
+ENVIRONMENT_PREFIX = "SIGAP_"
+MASK = "********"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GatewaySettings(_Section):
+    """This gateway."""
+
+    data_dir: PathText = Field(default="var", description="Folder of database and broker files, from here")
+    name: Identifier = Field(default="polres-semarang", description="Who this gateway is, in what backends get")
+
+
+class BrokerSettings(_Section):
+    """The MQTT broker. `sigap broker` runs Mosquitto with these."""
+
+    host: Host = Field(default="127.0.0.1", description="Where the gateway finds the broker")
+    port: Port = Field(default=18883, description="Port of the broker, for the gateway and the devices")
+    bind: Host = Field(default="127.0.0.1", description="Address `sigap broker` listens on; 0.0.0.0 lets buttons in")
+    device_host: OptionalHost = Field(default="", description="Where devices find the broker; empty: at `host`")
+    username: Username = Field(default="gateway", description="The gateway's login")
+    password: Password = Field(default="", description="The gateway's password", repr=False)
+
+
+class HttpSettings(_Section):
+    """The gateway's HTTP server, which backends call back."""
+
+    host: Host = Field(default="127.0.0.1", description="Address it listens on")
+    port: Port = Field(default=8470, description="Port it listens on")
+
+
+class StoreSettings(_Section):
+    """The database."""
+
+    url: StoreUrl = Field(default="", description="Database URL; empty: SQLite, sigap.db in data_dir", repr=False)
+
+
+class BackendSettings(_Section):
+    """A police backend that gets the alarms. Repeat the section for more."""
+
+    kind: Annotated[Literal["webhook"], Says("webhook")] = Field(default="webhook", description="How it is spoken to")
+    name: Identifier = Field(description="Its name, unique here, part of its callback URL")
+    url: Url = Field(description="Where alarms are POSTed")
+    secret: WebhookSecret = Field(description="Signs what we send", repr=False)
+    callback_secret: WebhookSecret = Field(description="Verifies what it sends back", repr=False)
+    timeout_s: Seconds = Field(default=10.0, description="How long one attempt may take")
+    allow_private: YesNo = Field(default=True, description="Whether url may lead to a private or loopback address")
+
+
+class Settings(_Section):
+    """Everything; immutable. Made by `load_settings`, or directly in tests."""
+
+    gateway: GatewaySettings = GatewaySettings()
+    broker: BrokerSettings = BrokerSettings()
+    http: HttpSettings = HttpSettings()
+    store: StoreSettings = StoreSettings()
+    backends: tuple[BackendSettings, ...] = ()
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def data_dir(self) -> Path:
+        """Absolute. A relative `data_dir` is seen from the settings file's folder."""
+        return (self._folder / Path(self.gateway.data_dir).expanduser()).absolute()
+
+    @property
+    def store_url(self) -> str:
+        """What `open_store` takes."""
+        return self.store.url or f"sqlite:///{quote(str(self.data_dir / 'sigap.db'))}"
+
+    @property
+    def broker_dir(self) -> Path:
+        """Where the broker's configuration, passwords and pid file are."""
+        return self.data_dir / "broker"
+
+    @property
+    def device_broker_host(self) -> str:
+        """What provisioning tells a device."""
+        return self.broker.device_host or self.broker.host
+
+    def origin(self, key: str) -> str:
+        """Where the value of a key such as broker.port comes from: a file, a variable, or `default`."""
+        return self._origins.get(key, "default")
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "gateway": GatewaySettings,
+    "broker": BrokerSettings,
+    "http": HttpSettings,
+    "store": StoreSettings,
+    "backends": BackendSettings,
+}
+
+
+def says(section: str, key: str) -> Says:
+    """What a key expects."""
+    return next(item for item in SECTIONS[section].model_fields[key].metadata if isinstance(item, Says))
+
+
+def load_settings(path: Path | str = DEFAULT_PATH, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the file, put the environment on top, check everything. Raises Problem (exit code 2)."""
+    path = Path(path)
+    tree = _read(path)
+    origins = {key: str(path) for key in _keys(tree)}
+    _put_on_top(tree, origins, environment)
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        raise _problem(error, path, origins) from None  # its text would show the values, secrets too
+    names = [backend.name for backend in settings.backends]
+    for name in names:
+        if names.count(name) > 1:
+            raise Problem(f"{path}: two [[backends]] have the name {name}", "Rename one of them", USAGE)
+    settings._folder, settings._origins = path.absolute().parent, origins
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        todo = "Write one with `sigap config init`, or name yours with --config"
+        raise Problem(f"there is no settings file {path}", todo, USAGE) from None
+    except OSError as error:
+        todo = "Give this user the right to read it, or name another with --config"
+        raise Problem(f"the settings file {path} cannot be read: {error.strerror}", todo, USAGE) from error
+    except UnicodeDecodeError as error:
+        raise Problem(f"{path}: byte {error.start} is not UTF-8", "Save it as UTF-8", USAGE) from error
+    except tomllib.TOMLDecodeError as error:
+        raise Problem(f"{path} is not TOML: {error}", "Correct that line", USAGE) from error
+
+
+def _keys(tree: dict[str, Any]) -> list[str]:
+    """Every dotted key in the tree; backends.0.url for lists."""
+    found: list[str] = []
+    for section, values in tree.items():
+        parts = enumerate(values) if isinstance(values, list) else [(None, values)]
+        for index, part in parts:
+            prefix = section if index is None else f"{section}.{index}"
+            found.append(prefix)
+            if isinstance(part, dict):
+                found.extend(f"{prefix}.{key}" for key in part)
+    return found
+
+
+def _put_on_top(tree: dict[str, Any], origins: dict[str, str], environment: Mapping[str, str]) -> None:
+    for variable in sorted(environment):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or "__" not in variable:
+            continue
+        section, *rest = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        index = int(rest.pop(0)) if section == "backends" and rest and rest[0].isdecimal() else None
+        key = rest[0] if len(rest) == 1 else None
+        model = SECTIONS.get(section)
+        if model is None or key not in model.model_fields or (section == "backends") != (index is not None):
+            todo = f"Unset it, or use {ENVIRONMENT_PREFIX}SECTION__KEY (for backends SIGAP_BACKENDS__0__KEY)"
+            raise Problem(f"the environment variable {variable} names no setting", todo, USAGE)
+        target: Any = tree.setdefault(section, {} if index is None else [])
+        if index is not None:
+            if not isinstance(target, list):
+                continue  # what the file has there is the problem, and is said as such
+            if index > len(target):
+                raise Problem(f"the environment variable {variable} skips a backend", "Count from 0", USAGE)
+            if index == len(target):
+                target.append({})
+            target = target[index]
+        if isinstance(target, dict):
+            target[key] = _typed(section, key, environment[variable])
+            origins[section if index is None else f"{section}.{index}"] = variable
+            origins[f"{section}.{key}" if index is None else f"{section}.{index}.{key}"] = variable
+
+
+def _typed(section: str, key: str, text: str) -> Any:
+    """A variable's text as a number or truth value where the key wants one; as it is when it does not fit."""
+    kind = SECTIONS[section].model_fields[key].annotation
+    try:
+        return text if kind not in (int, float, bool) else TypeAdapter(kind).validate_python(text)
+    except ValidationError:
+        return text
+
+
+def _problem(error: ValidationError, path: Path, origins: dict[str, str]) -> Problem:
+    first, *others = error.errors(include_url=False, include_input=False, include_context=False)
+    location = [str(part) for part in first["loc"]]
+    section, key, dotted = location[0], location[-1], ".".join(location)
+    origin = origins.get(dotted, str(path))
+    where = f"[[backends]] number {int(location[1]) + 1}" if len(location) > 2 else f"[{section}]"
+    more = f" (and {len(others)} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        choices = list(SECTIONS if len(location) == 1 else SECTIONS[section].model_fields)
+        close = difflib.get_close_matches(key, choices, 1)
+        todo = f"Did you mean {close[0]}" if close else f"Use one of {', '.join(choices)}"
+        what = f"unknown key {key}" if len(location) == 1 else f"{where} has the unknown key {key}"
+    elif first["type"] == "missing":
+        what, todo = f"{where} lacks {key}", f"Set it to {says(section, key).expected}"
+    elif section in SECTIONS and key in SECTIONS[section].model_fields:
+        what = f"{where} {key} must be {says(section, key).expected}"
+        todo = f"Correct it in {path}" if origin == str(path) else f"Correct or unset {origin}"
+    else:
+        kind = "[[backends]]" if section == "backends" else f"[{section}]"
+        what, todo = f"{section} must be a section", f"Write {kind} on a line of its own, its keys below"
+    return Problem(f"{origin}: {what}{more}", todo, USAGE)

@@ -1,0 +1,164 @@
+"""The gateway's tables, as SQLAlchemy Core: the same for SQLite and PostgreSQL.
+
+Conventions: times are integers, microseconds since the Unix epoch in UTC (`*_at`), because both databases
+index and compare them alike; positions are degrees times 1e7, as on the wire; `data` columns hold JSON text.
+Events are append-only; `incidents.state` and `alarms` rows are derived from them and can be rebuilt.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+# Names for constraints, so that migrations can refer to them on every database.
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only when the key is INTEGER; PostgreSQL wants BIGINT.
+row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+owners = sa.Table(
+    "owners",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("telephone", sa.Text),
+    sa.Column("address", sa.Text),
+    sa.Column("language", sa.Text, nullable=False, server_default="id"),
+    sa.Column("registered_message", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+)
+
+relatives = sa.Table(
+    "relatives",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("owner_id", sa.ForeignKey("owners.id"), nullable=False, index=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),  # an address such as mailto://…
+    sa.Column("wants_tests", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+)
+
+devices = sa.Table(
+    "devices",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),  # the u32 of the wire
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("root_key", sa.LargeBinary, nullable=False),
+    sa.Column("owner_id", sa.ForeignKey("owners.id"), index=True),
+    sa.Column("silent", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("site_name", sa.Text),
+    sa.Column("site_lat_e7", sa.BigInteger),
+    sa.Column("site_lon_e7", sa.BigInteger),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+    sa.Column("last_heard_at", sa.BigInteger),
+    sa.Column("online", sa.Boolean),
+    sa.Column("heartbeat", sa.Text),  # JSON of the newest heartbeat
+)
+
+replay_windows = sa.Table(
+    "replay_windows",
+    metadata,
+    sa.Column("device_id", sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("epoch", sa.BigInteger, primary_key=True),
+    sa.Column("highest", sa.BigInteger, nullable=False),
+    sa.Column("bitmap", sa.LargeBinary, nullable=False),  # 32 bytes; bit 0 is `highest`
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # time-ordered (UUIDv7)
+    sa.Column("device_id", sa.ForeignKey("devices.id"), nullable=False, index=True),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("accepted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("disposition", sa.Text),
+    sa.Column("opened_at", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+)
+
+alarms = sa.Table(
+    "alarms",
+    metadata,
+    sa.Column("device_id", sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("activation", sa.BigInteger, primary_key=True),
+    sa.Column("incident_id", sa.ForeignKey("incidents.id"), nullable=False, index=True),
+    sa.Column("pressed_at", sa.BigInteger, nullable=False),  # least of received - age
+    sa.Column("received_at", sa.BigInteger, nullable=False),  # of the first frame
+    sa.Column("age_is_minimum", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("silent", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("bearer", sa.Text, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),  # of the newest frame,
+    sa.Column("counter", sa.BigInteger, nullable=False),  # which the stages answer
+    sa.Column("lat_e7", sa.BigInteger),
+    sa.Column("lon_e7", sa.BigInteger),
+    sa.Column("accuracy_m", sa.Integer),
+    sa.Column("fix_at", sa.BigInteger),
+    sa.Column("battery_mv", sa.Integer),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("incident_id", sa.ForeignKey("incidents.id"), nullable=False, index=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),  # device:…, backend:…, operator:…, gateway
+    sa.Column("data", sa.Text, nullable=False, server_default="{}"),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # also the id the destination sees, at every attempt
+    sa.Column("destination", sa.Text, nullable=False),  # backend:police, device:0000a1b2
+    sa.Column("incident_id", sa.ForeignKey("incidents.id"), nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # pending, done, dead
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_at", sa.BigInteger, nullable=False),
+    sa.Column("leased_until", sa.BigInteger),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("done_at", sa.BigInteger),
+    sa.Index("ix_deliveries_due", "state", "destination", "next_at"),
+)
+
+inbox = sa.Table(  # signed callbacks already taken, so that a repeated one has no second effect
+    "inbox",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("message_id", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, index=True),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.Integer, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),  # its first 256 bytes
+)
+
+counts = sa.Table(  # how often each thing happened; outlives what the bounded quarantine let go
+    "counts",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
