@@ -1,0 +1,29 @@
+"""`sigap gateway`: from the broker to the police and back, in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gateway.commands.options import config_option
+from gateway.main import log_to_stderr, run_gateway
+from gateway.settings import load_settings
+
+
+@click.command()
+@config_option
+def gateway(config_path: Path) -> None:
+    """Run the gateway in the foreground; Ctrl-C or SIGTERM ends it in order.
+
+    Takes alarms from the broker, commits them, receipts them, tells the backends, and brings each stage back
+    down to the button. It waits for a broker that is not there yet. Logs are JSON lines on stderr; GET
+    /health at [http] host and port says how it is.
+
+    \b
+    sigap gateway
+    sigap gateway --config /etc/sigap/sigap.toml
+    """
+    settings = load_settings(config_path)
+    log_to_stderr()
+    run_gateway(settings)

@@ -1,0 +1,1 @@
+"""What others tell the gateway over HTTP, one file each."""

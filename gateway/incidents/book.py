@@ -1,0 +1,264 @@
+"""The book of incidents: takes alarms and stages in the caller's transaction, and writes what must be told of
+them.
+
+Everything that changes an incident becomes an event (append-only) beside the row it changes, and deliveries
+in the outbox, all in one transaction (events.py says what their data holds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.incidents import cloudevents, queries, stages
+from gateway.incidents.events import record
+from gateway.incidents.facts import age_is_minimum, fix, is_another_fix, pressed_at
+from gateway.outbox import rows
+from gateway.registry.devices import Device, get_device
+from gateway.store.schema import alarms, incidents
+from panic_wire.frames import Alarm, Header
+from panic_wire.topics import device_name
+
+PRESS_TIME_TELLS_US = 1_000_000  # a press time that moves by less is kept, but no backend is told
+
+Later = Callable[[tuple[int, int]], bool]
+
+
+class UnknownIncident(LookupError):
+    """There is no incident with this id."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of an alarm's frame. new: the first frame of its activation. stage_to_tell: what the device
+    should show beyond the receipt, or None. wakes: deliveries were written."""
+
+    new: bool
+    incident_id: str
+    stage_to_tell: str | None
+    wakes: bool
+
+
+class Book:
+    """backend_names: whom to tell of every incident. source: the gateway's name, for CloudEvents."""
+
+    def __init__(self, backend_names: Iterable[str], source: str) -> None:
+        self.backend_names, self.source = tuple(backend_names), source
+
+    def take_alarm(
+        self,
+        conn: sa.Connection,
+        device: Device,
+        header: Header,
+        alarm: Alarm,
+        received_at_us: int,
+        bearer: str = "wifi",
+        *,
+        later: Later | None = None,
+    ) -> Taken:
+        """Take an authentic alarm frame that was not seen before.
+
+        The first of its activation joins the device's open incident or opens one; any other only adds what it
+        knows better. later: whether this frame is newer than the (epoch, counter) given; by default a greater
+        counter, and any other epoch.
+        """
+        if conn.dialect.name != "sqlite":  # there the whole transaction holds the lock
+            conn.execute(queries.LOCK_DEVICE, {"device": device.id})
+        key = {"device": device.id, "of_activation": alarm.activation}
+        found = conn.execute(queries.ALARM, key).first()
+        if found is not None:
+            is_later = (later or _later_counter(header))((found.epoch, found.counter))
+            wakes = self._better(conn, device, found, header, alarm, received_at_us, is_later)
+            return self._taken(conn, found.incident_id, new=False, wakes=wakes)
+        return self._first(conn, device, header, alarm, received_at_us, bearer)
+
+    def find_alarm(self, conn: sa.Connection, device_id: int, activation: int) -> Taken | None:
+        """What a repeated frame of a committed alarm is answered with; None when that alarm is not here."""
+        found = conn.execute(queries.ALARM, {"device": device_id, "of_activation": activation}).first()
+        return None if found is None else self._taken(conn, found.incident_id, new=False, wakes=False)
+
+    def record_stage(
+        self,
+        conn: sa.Connection,
+        incident_id: str,
+        stage: str,
+        actor: str,
+        data: dict[str, Any],
+        now_us: int,
+    ) -> bool:
+        """Record a stage of stages.STAGES; True when it changed something.
+
+        A stage that was reached before changes nothing; one that lies behind, or comes after closed, is kept
+        as a `refused` event. data: what the actor said, kept in the event; `closed` needs its disposition
+        there. UnknownIncident, or ValueError for an unknown stage or disposition.
+        """
+        if stage not in stages.STAGES:
+            raise ValueError(f"{stage!r} is not a stage of an incident")
+        if stage == stages.CLOSED and data.get("disposition") not in stages.DISPOSITIONS:
+            raise ValueError(f"closed needs a disposition, one of {', '.join(stages.DISPOSITIONS)}")
+        incident = conn.execute(queries.INCIDENT_TO_CHANGE, {"incident": incident_id}).first()
+        if incident is None:
+            raise UnknownIncident(incident_id)
+        if stage == stages.ACCEPTED:
+            if incident.accepted:
+                return False
+            values: dict[str, Any] = {"accepted": True}
+            tell = incident.state == stages.OPEN
+        else:
+            after = stages.advance(incident.state, stage)
+            if after is None:
+                if stage != incident.state:
+                    refused = {"stage": stage, "state": incident.state}
+                    record(conn, incident_id, now_us, stages.REFUSED, actor, refused)
+                return False
+            values = {"state": after}
+            if after == stages.CLOSED:
+                values["disposition"] = data["disposition"]
+            tell = True
+        conn.execute(incidents.update().where(incidents.c.id == incident_id).values(changed_at=now_us, **values))
+        record(conn, incident_id, now_us, stage, actor, data)
+        if tell:
+            self._tell_device(conn, incident_id, incident.device_id, stage, now_us)
+        device = get_device(conn, incident.device_id)
+        assert device is not None  # a foreign key says so
+        self._tell_backends(conn, incident_id, device, stage, now_us, but=actor)
+        return True
+
+    def _first(
+        self,
+        conn: sa.Connection,
+        device: Device,
+        header: Header,
+        alarm: Alarm,
+        received_at: int,
+        bearer: str,
+    ) -> Taken:
+        incident_id = conn.execute(queries.OPEN_INCIDENT, {"device": device.id}).scalar()
+        kind = stages.OPENED if incident_id is None else stages.ALARM_JOINED
+        if incident_id is None:
+            incident_id = rows.new_id(received_at)
+            values = {"id": incident_id, "device_id": device.id, "state": stages.OPEN, "accepted": False}
+            times = {"opened_at": received_at, "changed_at": received_at}
+            conn.execute(queries.ADD_INCIDENT, {**values, **times})
+        else:
+            conn.execute(queries.TOUCH, {"incident": incident_id, "at": received_at})
+        known = {
+            "activation": alarm.activation,
+            "pressed_at": pressed_at(alarm, received_at),
+            "age_is_minimum": age_is_minimum(alarm),
+            "silent": alarm.silent or device.silent,
+            "bearer": bearer,
+            **fix(alarm, received_at),
+        }
+        row = {
+            "device_id": device.id,
+            "incident_id": incident_id,
+            "received_at": received_at,
+            "epoch": header.epoch,
+            "counter": header.counter,
+            "battery_mv": alarm.battery_mv,
+        }
+        conn.execute(queries.ADD_ALARM, {**row, **known})
+        actor = f"device:{device_name(device.id)}"
+        record(conn, incident_id, received_at, kind, actor, {**known, "gesture": alarm.gesture})
+        self._tell_backends(conn, incident_id, device, kind, received_at)
+        return self._taken(conn, incident_id, new=True, wakes=True)
+
+    def _better(
+        self,
+        conn: sa.Connection,
+        device: Device,
+        found: sa.Row,
+        header: Header,
+        alarm: Alarm,
+        received_at: int,
+        is_later: bool,
+    ) -> bool:
+        """Add what this frame knows better than those before; True when deliveries were written."""
+        actor = f"device:{device_name(device.id)}"
+        values: dict[str, Any] = {}
+        changes: list[str] = []
+        if is_later:
+            values |= {"epoch": header.epoch, "counter": header.counter, "battery_mv": alarm.battery_mv}
+        # An older frame never overwrites a position, but any is better than none.
+        position = fix(alarm, received_at)
+        if (is_later or found.lat_e7 is None) and is_another_fix(found, position):
+            values |= position
+            data = {"activation": alarm.activation, **position}
+            record(conn, found.incident_id, received_at, stages.POSITION, actor, data)
+            changes.append(stages.POSITION)
+        at = pressed_at(alarm, received_at)
+        is_minimum = bool(found.age_is_minimum) and age_is_minimum(alarm)
+        if at < found.pressed_at or is_minimum != bool(found.age_is_minimum):
+            pressed = {"pressed_at": min(at, found.pressed_at), "age_is_minimum": is_minimum}
+            values |= pressed
+            data = {"activation": alarm.activation, **pressed}
+            record(conn, found.incident_id, received_at, stages.PRESS_TIME, actor, data)
+            if found.pressed_at - at >= PRESS_TIME_TELLS_US:
+                changes.append(stages.PRESS_TIME)
+            conn.execute(queries.TOUCH, {"incident": found.incident_id, "at": received_at})
+        if values:
+            key = (alarms.c.device_id == device.id, alarms.c.activation == alarm.activation)
+            conn.execute(alarms.update().where(*key).values(**values))
+        if not changes:
+            return False
+        conn.execute(queries.TOUCH, {"incident": found.incident_id, "at": received_at})
+        self._tell_backends(conn, found.incident_id, device, changes[0], received_at)
+        return True
+
+    def _taken(self, conn: sa.Connection, incident_id: str, *, new: bool, wakes: bool) -> Taken:
+        found = conn.execute(queries.INCIDENT, {"incident": incident_id}).one()
+        return Taken(new, incident_id, stages.stage_to_tell(found.state, found.accepted), wakes)
+
+    def _tell_device(self, conn: sa.Connection, incident_id: str, device_id: int, stage: str, now_us: int) -> None:
+        name = device_name(device_id)
+        for alarm in conn.execute(queries.ALARMS, {"incident": incident_id}).all():
+            rows.enqueue(
+                conn,
+                destination=f"device:{name}",
+                incident_id=incident_id,
+                kind="status",
+                payload={"device": name, "activation": alarm.activation, "stage": stage},
+                now_us=now_us,
+            )
+
+    def _tell_backends(
+        self,
+        conn: sa.Connection,
+        incident_id: str,
+        device: Device,
+        change: str,
+        now_us: int,
+        but: str | None = None,
+    ) -> None:
+        """Write one delivery for each backend but the one who told us."""
+        names = [name for name in self.backend_names if f"backend:{name}" != but]
+        if not names:
+            return
+        data = cloudevents.incident_data(conn, incident_id, device, change)
+        kind = cloudevents.OPENED_TYPE if change == stages.OPENED else cloudevents.UPDATED_TYPE
+        for name in names:
+            delivery_id = rows.new_id(now_us)
+            rows.enqueue(
+                conn,
+                destination=f"backend:{name}",
+                incident_id=incident_id,
+                kind=kind,
+                payload=cloudevents.envelope(
+                    event_id=delivery_id,
+                    source=self.source,
+                    kind=kind,
+                    incident_id=incident_id,
+                    now_us=now_us,
+                    data=data,
+                ),
+                now_us=now_us,
+                delivery_id=delivery_id,
+            )
+
+
+def _later_counter(header: Header) -> Later:
+    return lambda known: known[0] != header.epoch or header.counter > known[1]

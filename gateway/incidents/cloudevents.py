@@ -1,0 +1,108 @@
+"""What a backend is told: one CloudEvents 1.0 envelope (structured JSON) for each thing that happened to an
+incident."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.incidents import queries
+from gateway.registry.devices import Device
+from gateway.registry.people import get_owner
+from panic_wire.frames import alarm_id
+from panic_wire.topics import device_name
+
+OPENED_TYPE = "id.sigap.incident.opened.v1"
+UPDATED_TYPE = "id.sigap.incident.updated.v1"
+
+
+def rfc3339(at: int | None) -> str | None:
+    """Microseconds UTC as RFC 3339 with milliseconds ("2026-11-24T03:40:48.123Z"); None stays None."""
+    if at is None:
+        return None
+    text = datetime.fromtimestamp(at // 1000 / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def envelope(
+    *, event_id: str, source: str, kind: str, incident_id: str, now_us: int, data: dict[str, Any]
+) -> dict[str, Any]:
+    """The CloudEvent; `event_id` is also the delivery's id. https://github.com/cloudevents/spec v1.0, section
+    3."""
+    return {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": f"urn:sigap:gateway:{source}",
+        "type": kind,
+        "subject": incident_id,
+        "time": rfc3339(now_us),
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+
+
+def incident_data(conn: sa.Connection, incident_id: str, device: Device, change: str) -> dict[str, Any]:
+    """The whole incident as it stands in this transaction, so that a backend needs no memory of its own.
+
+    change: the kind of the event that is being told. Positions in degrees, times RFC 3339.
+    """
+    incident = conn.execute(queries.INCIDENT, {"incident": incident_id}).one()
+    rows = conn.execute(queries.ALARMS, {"incident": incident_id}).all()
+    owner = get_owner(conn, device.owner_id) if device.owner_id is not None else None
+    return {
+        "incident": incident_id,
+        "change": change,
+        "state": incident.state,
+        "accepted": bool(incident.accepted),
+        "disposition": incident.disposition,
+        "opened_at": rfc3339(incident.opened_at),
+        "device": device_name(device.id),
+        "device_name": device.name,
+        "owner": None
+        if owner is None
+        else {
+            "name": owner.name,
+            "telephone": owner.telephone,
+            "address": owner.address,
+            "language": owner.language,
+            "registered_message": owner.registered_message,
+        },
+        "silent": any(row.silent for row in rows) or device.silent,
+        "site": device.site_name,
+        "alarms": [_alarm(row) for row in rows],
+        "position": _position(rows, device),
+    }
+
+
+def _alarm(row: sa.Row) -> dict[str, Any]:
+    return {
+        "alarm": alarm_id(row.device_id, row.activation),
+        "activation": row.activation,
+        "pressed_at": rfc3339(row.pressed_at),
+        "age_is_minimum": bool(row.age_is_minimum),
+        "received_at": rfc3339(row.received_at),
+        "silent": bool(row.silent),
+        "bearer": row.bearer,
+        "battery_mv": row.battery_mv,
+    }
+
+
+def _position(rows: list[sa.Row] | Any, device: Device) -> dict[str, Any]:
+    """Where the device is believed to be: its newest fix, else the surveyed site, else unknown (source
+    null)."""
+    fixes = [row for row in rows if row.lat_e7 is not None]
+    if fixes:
+        best = max(fixes, key=lambda row: (row.fix_at or row.received_at, row.received_at))
+        return {
+            "lat": best.lat_e7 / 1e7,
+            "lon": best.lon_e7 / 1e7,
+            "accuracy_m": best.accuracy_m,
+            "source": "gps",
+            "fix_at": rfc3339(best.fix_at),
+        }
+    if device.site_lat_e7 is not None and device.site_lon_e7 is not None:
+        lat, lon = device.site_lat_e7 / 1e7, device.site_lon_e7 / 1e7
+        return {"lat": lat, "lon": lon, "accuracy_m": None, "source": "site", "fix_at": None}
+    return {"lat": None, "lon": None, "accuracy_m": None, "source": None, "fix_at": None}

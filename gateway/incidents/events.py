@@ -1,0 +1,34 @@
+"""An incident's history: one append-only row for each thing that happened.
+
+Data by kind; times in microseconds UTC:
+
+- opened, alarm_joined: activation, pressed_at, age_is_minimum, silent, bearer, gesture, lat_e7, lon_e7,
+  accuracy_m, fix_at
+- position: activation, lat_e7, lon_e7, accuracy_m, fix_at. press_time: activation, pressed_at, age_is_minimum
+- accepted, acknowledged, dispatched, on_scene, closed: what the actor said (closed: disposition)
+- told: activation, stage. refused: stage, state
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.incidents import queries
+from gateway.incidents.stages import Event
+from gateway.store.schema import events
+
+
+def record(conn: sa.Connection, incident_id: str, at: int, kind: str, actor: str, data: dict[str, Any]) -> None:
+    """Append one event. It changes no row: Book does that beside it."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    row = {"incident_id": incident_id, "at": at, "kind": kind, "actor": actor, "data": text}
+    conn.execute(queries.ADD_EVENT, row)
+
+
+def history(conn: sa.Connection, incident_id: str) -> list[Event]:
+    """An incident's events, oldest first: what stages.fold takes."""
+    query = sa.select(events).where(events.c.incident_id == incident_id).order_by(events.c.id)
+    return [Event(row.kind, row.at, row.actor, json.loads(row.data)) for row in conn.execute(query).all()]

@@ -1,0 +1,45 @@
+"""What one alarm frame says about the press and the position. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panic_wire.frames import Alarm
+
+# fix_at comes from whole seconds and the line's delay: closer than this is the same fix
+FIX_JITTER_US = 5_000_000
+
+
+def pressed_at(alarm: Alarm, received_at: int) -> int:
+    """When it was pressed by this frame's account (microseconds UTC); the least over an alarm's frames is
+    kept."""
+    return received_at - alarm.age_ms * 1000
+
+
+def age_is_minimum(alarm: Alarm) -> bool:
+    """The press may lie further back than the frame's age says."""
+    return alarm.age_is_minimum or alarm.age_ms == 0xFFFFFFFF  # a saturated age says "at least", too
+
+
+def fix(alarm: Alarm, received_at: int) -> dict[str, int | None]:
+    """The alarm's position columns; all None without a fix."""
+    if alarm.lat_e7 is None:
+        return {"lat_e7": None, "lon_e7": None, "accuracy_m": None, "fix_at": None}
+    fix_at = None if alarm.fix_age_s is None else received_at - alarm.fix_age_s * 1_000_000
+    return {
+        "lat_e7": alarm.lat_e7,
+        "lon_e7": alarm.lon_e7,
+        "accuracy_m": alarm.accuracy_m,
+        "fix_at": fix_at,
+    }
+
+
+def is_another_fix(found: Any, fix: dict[str, int | None]) -> bool:
+    """A fix that says something else than what is kept. No fix never replaces one."""
+    if fix["lat_e7"] is None:
+        return False
+    if (found.lat_e7, found.lon_e7, found.accuracy_m) != (fix["lat_e7"], fix["lon_e7"], fix["accuracy_m"]):
+        return True
+    if found.fix_at is None or fix["fix_at"] is None:
+        return found.fix_at is None and fix["fix_at"] is not None
+    return abs(fix["fix_at"] - found.fix_at) > FIX_JITTER_US

@@ -1,0 +1,27 @@
+"""The statements of an alarm's path, built once: building one costs more than SQLite takes to run it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from gateway.incidents.stages import CLOSED
+from gateway.store.schema import alarms, devices, events, incidents
+
+_device, _activation = sa.bindparam("device"), sa.bindparam("of_activation")
+_incident = sa.bindparam("incident")
+
+LOCK_DEVICE = sa.select(devices.c.id).where(devices.c.id == _device).with_for_update()
+ALARM = sa.select(alarms).where(alarms.c.device_id == _device, alarms.c.activation == _activation)
+ALARMS = sa.select(alarms).where(alarms.c.incident_id == _incident).order_by(alarms.c.received_at)
+OPEN_INCIDENT = (
+    sa.select(incidents.c.id)
+    .where(incidents.c.device_id == _device, incidents.c.state != CLOSED)
+    .order_by(incidents.c.id.desc())
+    .limit(1)
+)
+INCIDENT = sa.select(incidents).where(incidents.c.id == _incident)
+INCIDENT_TO_CHANGE = INCIDENT.with_for_update()
+ADD_INCIDENT = incidents.insert()
+ADD_ALARM = alarms.insert()
+ADD_EVENT = events.insert()
+TOUCH = incidents.update().where(incidents.c.id == _incident).values(changed_at=sa.bindparam("at"))

@@ -1,0 +1,178 @@
+"""What a message is: an opened frame, a device's state, or something to refuse, with the reason. Pure.
+
+Reasons are stable slugs; those of a frame's form are the contract's own (panic_wire/CONTRACT.md).
+A refusal has no consequence but its count: whoever guesses at tags locks nobody out.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from panic_wire import topics
+from panic_wire.frames import (
+    ALARM,
+    ALARM_UPDATE,
+    HEARTBEAT,
+    MAX_FRAME_BYTES,
+    TYPE_NAMES,
+    Alarm,
+    FrameError,
+    Header,
+    Heartbeat,
+    is_downlink,
+    unpack_alarm,
+    unpack_header,
+    unpack_heartbeat,
+)
+from panic_wire.keys import downlink_key, uplink_key
+from panic_wire.seal import open_frame
+
+REASONS = {
+    "empty": "an empty payload",
+    "too-short": "cut off: shorter than any frame",
+    "bad-length": "not as long as its type says: cut off, or grown",
+    "too-long": "longer than any frame",
+    "not-sigap-v1": "another version of the contract, or noise",
+    "json": "text, where a sealed frame belongs",
+    "reserved-type": "a type that this version does not read",
+    "bad-header": "reserved bits are set, or a stage where none belongs",
+    "downlink-type": "a frame that only a gateway sends",
+    "unsupported-type": "a frame that this gateway does not take yet",
+    "bad-topic": "a topic outside the contract",
+    "bad-state": "neither online nor offline",
+    "topic-mismatch": "another device's frame in this device's topic",
+    "unknown-device": "a device that is not in the registry",
+    "revoked-device": "a device that was revoked",
+    "bad-tag": "forged, changed on its way, or sealed with another key",
+    "bad-body": "authentic, but its body cannot be read",
+    "replayed": "an authentic frame that was here before",
+    "poison": "a fault of the gateway's own; the log has the traceback",
+}
+
+
+class Known(Protocol):
+    """What is asked of a device here; gateway.registry.devices.Device is one."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def root_key(self) -> bytes: ...
+    @property
+    def revoked(self) -> bool: ...
+
+
+D = TypeVar("D", bound=Known)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Generic[D]):
+    """An authentic frame; whether it was here before is for the replay window to say."""
+
+    device: D
+    header: Header
+    body: Alarm | Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class Presence(Generic[D]):
+    """The retained `state` of a device, as the broker tells it (online, or offline by last will)."""
+
+    device: D
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a message goes to quarantine: a slug of REASONS, and a sentence."""
+
+    reason: str
+    detail: str
+
+
+# 500,000 devices at 16 bytes a key would be small too, but those that talk at one time are far fewer.
+uplink_key_of = functools.lru_cache(maxsize=32_768)(uplink_key)
+downlink_key_of = functools.lru_cache(maxsize=32_768)(downlink_key)
+
+
+def judge(
+    topic: str, payload: bytes, look_up: Callable[[int], D | None], size_bytes: int | None = None
+) -> Opened[D] | Presence[D] | Rejection:
+    """Judge one message. look_up: device id -> device or None. size_bytes: when `payload` is only its
+    beginning."""
+    parsed = topics.parse(topic)
+    if parsed is None or parsed[2] == "down":
+        return Rejection("bad-topic", f"{topic[:100]!r} is not a device's uplink")
+    _, name, kind = parsed
+    if kind == "state":
+        return _judge_state(topics.device_id(name), payload, look_up)
+    size = len(payload) if size_bytes is None else size_bytes
+    if size > MAX_FRAME_BYTES or _is_text(payload):
+        if _is_text(payload):
+            return Rejection("json", f"{size} bytes of text; a button sends sealed frames")
+        return Rejection("too-long", f"{size} bytes; a frame has at most {MAX_FRAME_BYTES}")
+    try:
+        header = unpack_header(payload)
+    except FrameError as error:
+        return Rejection(error.reason, str(error))
+    refused = _judge_header(header, name)
+    if refused is not None:
+        return refused
+    device = look_up(header.device)
+    refused = _judge_device(device, header.device)
+    if refused is not None or device is None:
+        return refused or Rejection("unknown-device", name)
+    return _open(device, header, payload)
+
+
+def _judge_header(header: Header, name: str) -> Rejection | None:
+    said = TYPE_NAMES[header.type]
+    if is_downlink(header.type):
+        return Rejection("downlink-type", f"a {said} frame, which only a gateway sends")
+    if header.type not in (ALARM, ALARM_UPDATE, HEARTBEAT):
+        return Rejection("unsupported-type", f"{said} frames are not taken by this version of the gateway")
+    if topics.device_name(header.device) != name:
+        return Rejection(
+            "topic-mismatch", f"the frame is from {topics.device_name(header.device)}, the topic is of {name}"
+        )
+    return None
+
+
+def _judge_device(device: Known | None, device_id: int) -> Rejection | None:
+    if device is None:
+        return Rejection("unknown-device", f"no device {topics.device_name(device_id)} is registered")
+    if device.revoked:
+        return Rejection("revoked-device", f"the device {topics.device_name(device_id)} was revoked")
+    return None
+
+
+def _open(device: D, header: Header, payload: bytes) -> Opened[D] | Rejection:
+    try:
+        _, body = open_frame(uplink_key_of(device.root_key, device.id), payload)
+        unpack = unpack_heartbeat if header.type == HEARTBEAT else unpack_alarm
+        return Opened(device, header, unpack(body))
+    except FrameError as error:
+        return Rejection(error.reason, str(error))
+
+
+def _judge_state(device_id: int, payload: bytes, look_up: Callable[[int], D | None]) -> Presence[D] | Rejection:
+    if payload not in (topics.ONLINE, topics.OFFLINE):
+        return Rejection("bad-state", f"state {payload[:40]!r} is neither online nor offline")
+    device = look_up(device_id)
+    if device is not None and payload == topics.OFFLINE:
+        return Presence(device, False)  # the last will of a device that was revoked meanwhile, too
+    refused = _judge_device(device, device_id)
+    if refused is not None or device is None:
+        return refused or Rejection("unknown-device", "")
+    return Presence(device, True)
+
+
+def _is_text(payload: bytes) -> bool:
+    """JSON, by its beginning. A frame of a later version could begin with these bytes, but not go on as
+    text."""
+    beginning = payload.lstrip()[:64]
+    if not beginning.startswith((b"{", b"[", b'"')):
+        return False
+    return all(byte in b"\t\r\n" or 32 <= byte < 127 or byte >= 128 for byte in beginning)

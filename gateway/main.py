@@ -1,0 +1,164 @@
+"""`sigap gateway`, composed: broker link and writer thread, outbox, HTTP, and their orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.backends.webhook import WebhookBackend
+from gateway.http import Server, build_app, listen
+from gateway.inbound import callbacks
+from gateway.incidents.book import Book
+from gateway.ingest.downlink import PREFIX, DeviceDestination
+from gateway.ingest.intake import Intake
+from gateway.ingest.link import Link
+from gateway.ingest.writer import Writer
+from gateway.outbox.engine import Outbox
+from gateway.settings import Settings
+from gateway.store.engine import Store, open_store
+from sigap.problem import USAGE, Problem
+
+log = logging.getLogger("sigap.gateway")
+
+WATCH_EVERY_S = 1.0
+
+
+class JsonLines(logging.Formatter):
+    """One JSON document a line: at, level, part, says, and the traceback when there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"at": at, "level": record.levelname.lower(), "part": record.name, "says": record.getMessage()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_to_stderr() -> None:
+    """Structured logs on stderr, for this process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def run_gateway(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Problem for what keeps it from starting, or from going on."""
+    if not settings.broker.password:
+        todo = "Set [broker] password to the gateway's at the broker; `sigap config init` writes a fresh one"
+        raise Problem("[broker] password is empty, so the gateway cannot log in at the broker", todo, USAGE)
+    listener = listen(settings.http)
+    try:
+        with open_store(settings.store_url) as store:
+            asyncio.run(Gateway(settings, store).run(listener))
+    finally:
+        listener.close()
+
+
+class Gateway:
+    """The parts of one running gateway."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings, self._store = settings, store
+        self._intake = Intake()
+        self._link = Link(
+            self._intake,
+            host=settings.broker.host,
+            port=settings.broker.port,
+            username=settings.broker.username,
+            password=settings.broker.password,
+            on_up=lambda: self._outbox.retry_now(PREFIX),
+        )
+        self._book = Book([backend.name for backend in settings.backends], settings.gateway.name)
+        destinations = [
+            DeviceDestination(store, self._link),
+            *(WebhookBackend(backend, self._book.record_stage) for backend in settings.backends),
+        ]
+        self._outbox = Outbox(store, destinations)
+        self._writer = Writer(store, self._intake, self._link, self._book, self._outbox.wake)
+        routes = callbacks.routes(store, self._book, settings.backends, self._outbox.wake)
+        self._server = Server(build_app(routes, self.health))
+        self._outbox_runs = False
+
+    async def run(self, listener: Any) -> None:
+        """Start everything, wait for a signal or a fault, end everything in order."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        outbox = asyncio.create_task(self._outbox.run(), name="outbox")
+        server = asyncio.create_task(self._server.serve([listener]), name="http")
+        watch = asyncio.create_task(self._watch(), name="watch")
+        stopped = asyncio.create_task(stop.wait(), name="signal")
+        self._outbox_runs = True
+        self._writer.start()
+        self._link.start()
+        http = self._settings.http
+        log.info("the gateway %s runs, HTTP at %s:%d", self._settings.gateway.name, http.host, http.port)
+        try:
+            ended, _ = await asyncio.wait({outbox, server, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._outbox_runs = False
+            await self._end(outbox, server, watch, stopped)
+        for task in ended - {stopped}:
+            raise Problem(f"the gateway's part {task.get_name()} ended", "See its log, and start it again") from (
+                task.exception()
+            )
+
+    def health(self) -> dict[str, Any]:
+        """Whether alarms can be taken now ("ok"), and what else is amiss. Call it in a thread.
+
+        {"ok", "name", "broker": connected, "store": takes commits, "outbox": deliveries that wait, "waiting":
+        messages not yet committed, "problems": slugs}. "outbox-in-trouble" alone does not make it not ok.
+        """
+        writer, pending, outbox_ok, store_ok = self._writer.health(), 0, True, True
+        try:
+            outbox = self._outbox.health()
+            pending, outbox_ok = sum(each["pending"] for each in outbox["waiting"]), outbox["ok"]
+        except (SQLAlchemyError, Problem) as error:
+            log.error("health cannot read the store: %s", error)
+            store_ok = False
+        link = self._link.health()
+        amiss = {
+            "broker-refuses-login": link["refused"] is not None,
+            "broker-not-connected": not link["ok"],
+            "store-fails": not (store_ok and writer["ok"]),
+            "outbox-ended": not self._outbox_runs,
+            "outbox-in-trouble": not outbox_ok,
+        }
+        problems = [name for name, is_so in amiss.items() if is_so]
+        return {
+            "ok": not set(problems) - {"outbox-in-trouble"},
+            "name": self._settings.gateway.name,
+            "broker": link["ok"],
+            "store": store_ok and writer["ok"],
+            "outbox": pending,
+            "waiting": writer["waiting"],
+            "problems": problems,
+        }
+
+    async def _watch(self) -> None:
+        """Ends, and the gateway with it, when the writer has ended: whoever supervises us starts us anew."""
+        while self._writer.alive:
+            await asyncio.sleep(WATCH_EVERY_S)
+            self._link.watch()
+
+    async def _end(self, outbox: asyncio.Task[None], server: asyncio.Task[None], *others: asyncio.Task[Any]) -> None:
+        """Within 3 s: finish what was taken in, then leave the broker, which keeps the rest for the next
+        gateway."""
+        log.info("the gateway ends")
+        self._server.should_exit = True
+        outbox.cancel()
+        for task in others:
+            task.cancel()
+        if not await asyncio.to_thread(self._writer.stop):
+            log.warning("the writer did not end in time; what it holds comes again from the broker")
+        await asyncio.to_thread(self._link.stop)
+        await asyncio.wait({outbox, server, *others}, timeout=1.0)

@@ -1,0 +1,184 @@
+"""Tells every destination what it must be told: at least once, and each one on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.clock import Clock, now_us
+from gateway.outbox import rows
+from gateway.outbox.lane import Lane
+from gateway.outbox.port import Destination
+from gateway.outbox.writes import Writes
+from gateway.store.engine import Store
+
+log = logging.getLogger("sigap.outbox")
+
+WATCH_EVERY_S = 10.0
+THREADS = 4
+MOST_UNKNOWN = 100  # names remembered as already counted
+
+
+class Outbox:
+    """Runs one worker (a Lane) for each destination.
+
+    destinations: see gateway.outbox.port; no two may serve one name. sole: no other process works on this
+    store, so leases found at the start belong to a dead one and are dropped at once (by default: SQLite);
+    otherwise they run out. A delivery whose destination nobody serves stays pending and is shouted about.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        destinations: Iterable[Destination],
+        clock: Clock = now_us,
+        *,
+        sole: bool | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._destinations = list(destinations)
+        prefixes = [destination.prefix for destination in self._destinations]
+        for name in prefixes:
+            if any(name.startswith(p) for p in prefixes if p.endswith(":") and p is not name):
+                raise ValueError(f"two destinations serve {name}")
+        if len(set(prefixes)) != len(prefixes):
+            raise ValueError(f"two destinations have one name: {sorted(prefixes)}")
+        self._store, self._clock, self._chance = store, clock, chance
+        self._sole = store.is_sqlite if sole is None else sole
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lanes: list[Lane] = []
+        self._woken = False
+        self._unknown: set[str] = set()
+
+    async def run(self) -> None:
+        """Work until cancelled; closes the destinations at the end."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="outbox") as threads:
+            writes = Writes(self._store, threads)
+            self._lanes = [
+                Lane(each, self._store, writes, threads, self._clock, self.wake, self._chance)
+                for each in self._destinations
+            ]
+            try:
+                await loop.run_in_executor(threads, self._take_over)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(writes.run(), name="outbox writes")
+                    for lane in self._lanes:
+                        group.create_task(lane.run(), name=f"outbox {lane.destination.prefix}")
+                    group.create_task(self._watch(threads), name="outbox watch")
+                    self._loop = loop  # from here on wake() reaches the lanes; before, they look by themselves
+            finally:
+                self._loop, self._lanes = None, []
+                for destination in self._destinations:
+                    await destination.close()
+
+    def wake(self) -> None:
+        """Something was enqueued and committed: look at once. From any thread; many calls cost as one."""
+        self._call(self._wake_lanes, once=True)
+
+    def retry_now(self, prefix: str) -> None:
+        """This destination is known to be back: what waits for it is due at once. From any thread."""
+
+        def release() -> None:
+            for lane in self._lanes:
+                if lane.destination.prefix == prefix:
+                    lane.retry_now()
+
+        self._call(release)
+
+    def health(self) -> dict[str, Any]:
+        """What waits and for whom; reads the store, so call it in a thread.
+
+        {"ok", "waiting": [{"destination", "pending", "oldest_s", "attempts", "last_error", "state"}]}; state:
+        "ok", "paused", "down", "loud" (tried often, in vain) or "unknown" (nobody serves that destination).
+        """
+        with self._store.read() as conn:
+            backlog = rows.backlog(conn)
+        now = self._clock()
+        lanes = {lane.destination.prefix: lane for lane in self._lanes}
+        waiting, ok = [], True
+        for each in backlog:
+            prefix = self._served_by(each.destination)
+            destination = next((d for d in self._destinations if d.prefix == prefix), None)
+            if destination is None:
+                state = "unknown"
+            else:
+                state = lanes[destination.prefix].breaker.state if destination.prefix in lanes else "ok"
+                if state != "down" and destination.policy.shouts(each.most_attempts):
+                    state = "loud"
+            ok = ok and state in ("ok", "paused")
+            waiting.append(
+                {
+                    "destination": each.destination,
+                    "pending": each.pending,
+                    "oldest_s": round(max(0, now - each.oldest_at) / 1e6, 3),
+                    "attempts": each.most_attempts,
+                    "last_error": each.last_error,
+                    "state": state,
+                }
+            )
+        return {"ok": ok, "waiting": waiting}
+
+    def _served_by(self, name: str) -> str | None:
+        prefixes = [d.prefix for d in self._destinations]
+        if name in prefixes:
+            return name
+        return next((p for p in prefixes if p.endswith(":") and name.startswith(p)), None)
+
+    def _take_over(self) -> None:
+        if not self._sole:
+            return
+        with self._store.write() as conn:
+            left = rows.drop_leases(conn)
+            for destination in self._destinations:
+                rows.retry_now(conn, prefix=destination.prefix, now_us=self._clock())
+        if left:
+            log.warning("%d deliveries were under way when the last gateway ended; they are made again", left)
+
+    async def _watch(self, threads: ThreadPoolExecutor) -> None:
+        """Say loudly what nobody serves. Such a delivery is never dropped: a setting may be missing."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                unknown = await loop.run_in_executor(threads, self._count_unknown)
+            except SQLAlchemyError as error:
+                log.error("the outbox cannot look through its deliveries: %s", error)
+                unknown = []
+            for each in unknown:
+                log.error(
+                    "%d deliveries wait for %s, which nothing here serves: is it missing in [[backends]]?",
+                    each.pending,
+                    each.destination,
+                )
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    def _count_unknown(self) -> list[rows.Backlog]:
+        with self._store.read() as conn:
+            unknown = [each for each in rows.backlog(conn) if self._served_by(each.destination) is None]
+        fresh = {each.destination for each in unknown} - self._unknown
+        if fresh and len(self._unknown) < MOST_UNKNOWN:
+            with self._store.write() as conn:
+                rows.count(conn, "outbox.unknown_destination", len(fresh))
+            self._unknown |= fresh
+        return unknown
+
+    def _call(self, function: Callable[[], None], *, once: bool = False) -> None:
+        loop = self._loop
+        if loop is None or (once and self._woken):
+            return
+        self._woken = self._woken or once
+        try:
+            loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            self._woken = False  # the loop has just closed: whoever runs next finds the rows in the store
+
+    def _wake_lanes(self) -> None:
+        self._woken = False
+        for lane in self._lanes:
+            lane.wake()

@@ -1,0 +1,230 @@
+"""One destination's own worker: what is due is claimed, tried and settled here, whatever the others do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from gateway.clock import Clock
+from gateway.outbox import rows
+from gateway.outbox.breaker import Breaker
+from gateway.outbox.port import Delivery, Destination, Outcome
+from gateway.outbox.writes import Writes
+from gateway.store.engine import Store
+from gateway.store.problems import StoreProblem
+
+log = logging.getLogger("sigap.outbox")
+
+LOOK_EVERY_S = 5.0  # without any wake-up: for leases that run out and for rows that another process wrote
+STORE_RETRY_S = 1.0
+LEASE_MARGIN_S = 10.0  # how much longer than an attempt's limit its lease lasts: time to write down how it ended
+MOST_RETRY_AFTER_S = 60.0
+SHOUT_EVERY_S = 10.0  # at most one line in so long; what is left out is counted
+CLOCK_STEP_US = 1_000_000  # a clock that went back by more than this was set
+
+
+class Lane:
+    """Works for one Destination until cancelled. `wake()` (on the loop's thread) makes it look at once."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        store: Store,
+        writes: Writes,
+        threads: ThreadPoolExecutor,
+        clock: Clock,
+        wake_all: Callable[[], None],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.destination = destination
+        self.is_exact = not destination.prefix.endswith(":")
+        self.breaker = Breaker(chance=chance)
+        self._store, self._writes, self._threads, self._clock = store, writes, threads, clock
+        self._wake_all, self._chance = wake_all, chance
+        self._woken = asyncio.Event()
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._release = False
+        self._newest_now = 0
+        self._shouted_at = -SHOUT_EVERY_S
+        self._unsaid = 0
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def retry_now(self) -> None:
+        """The destination is known to be back: nothing waits for its next time."""
+        self.breaker.reset()
+        self._release = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        try:
+            while True:
+                self._woken.clear()
+                try:
+                    wait_s = await self._look()
+                except (OperationalError, StoreProblem) as error:
+                    self._shout(f"the store cannot be used, nothing is sent to {self.destination.prefix}: {error}")
+                    wait_s = STORE_RETRY_S
+                except Exception:
+                    log.exception("the worker of %s failed; it goes on", self.destination.prefix)
+                    wait_s = STORE_RETRY_S
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await self._woken.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            for attempt in self._attempts:
+                attempt.cancel()
+            await asyncio.gather(*self._attempts, return_exceptions=True)
+
+    async def _look(self) -> float:
+        """Claim what is due and start its attempts; returns how long to wait if nothing wakes us."""
+        room = self.destination.concurrency - len(self._attempts)
+        if room <= 0:
+            return LOOK_EVERY_S
+        pause_s = self.breaker.wait_s()
+        if pause_s > 0:
+            return min(pause_s, LOOK_EVERY_S)
+        probing = self.breaker.is_open
+        release, self._release = self._release, False
+        loop = asyncio.get_running_loop()
+        limit = 1 if probing else room
+        claimed, next_at = await loop.run_in_executor(self._threads, self._take, limit, probing, release)
+        for delivery in claimed:
+            self.breaker.began()
+            attempt = asyncio.create_task(self._attempt(delivery))
+            self._attempts.add(attempt)
+            attempt.add_done_callback(self._attempt_ended)
+        if probing and claimed:
+            return max(self.breaker.wait_s(), 0.05)
+        if next_at is None or probing:
+            return LOOK_EVERY_S
+        return min(LOOK_EVERY_S, max(0.001, (next_at - self._clock()) / 1e6))
+
+    def _take(self, limit: int, early: bool, release: bool) -> tuple[list[Delivery], int | None]:
+        prefix, now_us = self.destination.prefix, self._clock()
+        if now_us < self._newest_now - CLOCK_STEP_US:
+            log.warning("the clock was set back; what waits for %s is due now", prefix)
+            release = True
+        self._newest_now = now_us
+        if release:
+            with self._store.write() as conn:
+                rows.retry_now(conn, prefix=prefix, now_us=now_us)
+        with self._store.read() as conn:
+            ids = rows.due(conn, prefix=prefix, now_us=now_us, limit=limit, early=early)
+            next_at = rows.next_at(conn, prefix=prefix, now_us=now_us) if len(ids) < limit else None
+        if not ids:
+            return [], next_at
+        lease_us = int((self.destination.limit_s + LEASE_MARGIN_S) * 1e6)
+        with self._store.write() as conn:
+            return rows.claim(conn, ids, now_us=self._clock(), lease_us=lease_us), next_at
+
+    def _attempt_ended(self, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        self._woken.set()
+        if not attempt.cancelled() and attempt.exception() is not None:
+            log.error("an attempt could not be settled", exc_info=attempt.exception())
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        limit_s = self.destination.limit_s
+        try:
+            async with asyncio.timeout(limit_s):
+                outcome = await self.destination.deliver(delivery)
+        except TimeoutError:
+            outcome = Outcome(done=False, error=f"the attempt was cut off after {limit_s:g} s")
+        except Exception as error:
+            log.exception("the attempt to tell %s failed unforeseen", delivery.destination)
+            outcome = Outcome(done=False, error=f"unforeseen: {type(error).__name__}: {error}")
+        came_back = self._note(delivery, outcome)
+        if outcome.done:
+            outcome = await self._finish(delivery, outcome, came_back)
+        if not outcome.done:
+            await self._retry_later(delivery, outcome, came_back)
+
+    def _note(self, delivery: Delivery, outcome: Outcome) -> bool:
+        """Tell the breaker; True when the destination was down and is back."""
+        if not self.is_exact:
+            return False  # many destinations share this lane: one of them must not hold up the rest
+        if outcome.retry_after_s is not None:
+            self.breaker.pause(min(outcome.retry_after_s, MOST_RETRY_AFTER_S))
+        if outcome.done or outcome.reached:
+            if self.breaker.answered():
+                log.warning("%s is back", delivery.destination)
+                return True
+        elif self.breaker.failed():
+            log.error("%s is down (%s); it is probed every few seconds", delivery.destination, outcome.error)
+        return False
+
+    async def _finish(self, delivery: Delivery, outcome: Outcome, came_back: bool) -> Outcome:
+        def settle(conn: Connection) -> None:
+            now_us = self._clock()
+            rows.finish(conn, delivery.id, now_us=now_us, effect=outcome.effect)
+            if came_back:
+                rows.retry_now(conn, prefix=self.destination.prefix, now_us=now_us)
+
+        try:
+            await self._write(delivery, settle)
+        except (OperationalError, StoreProblem):
+            raise
+        except Exception as error:
+            log.exception("%s has delivery %s, but what follows from it failed", delivery.destination, delivery.id)
+            return Outcome(done=False, error=f"what follows from success failed: {type(error).__name__}: {error}")
+        if outcome.effect is not None:
+            self._wake_all()  # the effect may have put deliveries to others into the outbox
+        return outcome
+
+    async def _retry_later(self, delivery: Delivery, outcome: Outcome, came_back: bool) -> None:
+        policy, attempts = self.destination.policy, delivery.attempts
+        wait_s = policy.wait_s(attempts, self._chance)
+        if outcome.retry_after_s:
+            wait_s = min(outcome.retry_after_s, MOST_RETRY_AFTER_S)
+        error = outcome.error or "it failed and gave no reason"
+        loud = policy.shouts(attempts)
+        if loud:
+            where = f"{delivery.destination} has not been told of incident {delivery.incident_id}"
+            self._shout(f"{where} after {attempts} attempts: {error}")
+        elif attempts == 1:
+            log.warning("%s was not told of %s: %s", delivery.destination, delivery.incident_id, error)
+
+        def settle(conn: Connection) -> None:
+            now_us = self._clock()
+            if came_back:
+                rows.retry_now(conn, prefix=self.destination.prefix, now_us=now_us)
+            rows.retry_later(conn, delivery.id, next_at=now_us + int(wait_s * 1e6), error=error)
+            if loud:
+                rows.count(conn, f"outbox.shouts.{self.destination.prefix.rstrip(':')}")
+
+        await self._write(delivery, settle)
+
+    async def _write(self, delivery: Delivery, settle: Callable[[Connection], None]) -> None:
+        """Write down how an attempt ended; while the store fails, again and again until its lease is over.
+
+        After that the delivery is made once more, with the same id.
+        """
+        tries = int(LEASE_MARGIN_S / STORE_RETRY_S)
+        for left in reversed(range(tries)):
+            try:
+                await self._writes.do(settle)
+                return
+            except (OperationalError, StoreProblem) as error:
+                self._shout(f"the store cannot take how delivery {delivery.id} ended: {error}")
+                if left == 0:
+                    raise
+                await asyncio.sleep(STORE_RETRY_S)
+
+    def _shout(self, what: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._shouted_at < SHOUT_EVERY_S:
+            self._unsaid += 1
+            return
+        more = f" (and {self._unsaid} more like it since)" if self._unsaid else ""
+        log.error("%s%s", what, more)
+        self._shouted_at, self._unsaid = now, 0

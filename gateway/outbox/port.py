@@ -1,0 +1,67 @@
+"""The small port behind which every destination stands: a police backend, a device, later a relative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from gateway.outbox.retry import RetryPolicy
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One thing to tell one destination. `id` is the same at every attempt; times are microseconds, UTC."""
+
+    id: str
+    destination: str
+    incident_id: str
+    kind: str
+    payload: dict[str, Any]
+    attempts: int  # how many have begun, this one included
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one attempt ended.
+
+    done: the destination has it; never tried again. error: why not, as a sentence (kept in `last_error`).
+    reached: the destination itself answered, so the failure is about this delivery and not about the line;
+    such failures do not open the destination's circuit breaker.
+    retry_after_s: the destination asked for this pause. effect: what follows from success, run in the very
+    transaction that marks the delivery done, and only if it was not done before.
+    """
+
+    done: bool
+    error: str | None = None
+    retry_after_s: float | None = None
+    effect: Callable[[Connection], object] | None = None
+    reached: bool = False
+
+
+class Destination(Protocol):
+    """Subclass it to inherit the defaults.
+
+    prefix: an exact destination such as "backend:police", or, when it ends in ":", every destination that
+    begins so. policy: when to try again. concurrency: deliveries under way at once. limit_s: what one attempt
+    may take at most; the engine cuts it off there, and its lease lasts a little longer.
+    """
+
+    prefix: str
+    policy: RetryPolicy
+    concurrency: int = 8
+    limit_s: float = 20.0
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        """Make one attempt: an Outcome for every failure that was foreseen.
+
+        What it raises is a failed attempt too, and is logged with its traceback.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of sockets; called once, when the outbox stops."""
+        return

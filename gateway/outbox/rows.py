@@ -1,0 +1,241 @@
+"""The SQL that matters, in one place: what happens to a row of `deliveries`, for SQLite and PostgreSQL alike.
+
+A delivery is `pending` until its destination has it, then `done`. Whoever works on it holds a lease
+(`leased_until`); the lease of a process that was killed runs out, and the work is done again, with the same
+id. Of one incident, one destination is told things in the order of `created_at`: a younger delivery waits
+for an elder.
+All times are microseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from gateway.outbox.port import Delivery
+
+LAST_ERROR_LIMIT = 500  # characters
+
+# Strictly after its elders of the same incident and destination, even when the clock was set back meanwhile.
+ENQUEUE = """
+INSERT INTO deliveries (id, destination, incident_id, kind, payload, state, attempts, next_at, created_at)
+SELECT :id, :destination, :incident_id, :kind, :payload, 'pending', 0, :now,
+       CASE WHEN elder.at >= :now THEN elder.at + 1 ELSE :now END
+FROM (SELECT coalesce(max(created_at), 0) AS at FROM deliveries
+      WHERE incident_id = :incident_id AND destination = :destination) AS elder
+"""
+
+FREE = "d.state = 'pending' AND (d.leased_until IS NULL OR d.leased_until <= :now)"
+
+FIRST_IN_LINE = """
+NOT EXISTS (SELECT 1 FROM deliveries AS elder
+            WHERE elder.incident_id = d.incident_id AND elder.destination = d.destination
+              AND elder.state = 'pending' AND elder.created_at < d.created_at)
+"""
+
+DUE = f"""
+SELECT d.id FROM deliveries AS d
+WHERE {FREE} AND {{match}} AND d.next_at <= :until AND {FIRST_IN_LINE}
+ORDER BY d.next_at, d.created_at LIMIT :limit
+"""
+
+NEXT_AT = """
+SELECT min(at) FROM (
+  SELECT min(d.next_at) AS at FROM deliveries AS d
+  WHERE d.state = 'pending' AND {match} AND d.next_at > :now AND d.leased_until IS NULL
+  UNION ALL
+  SELECT min(d.leased_until) AS at FROM deliveries AS d
+  WHERE d.state = 'pending' AND {match} AND d.leased_until > :now
+) AS soonest
+"""
+
+CLAIM = f"""
+UPDATE deliveries AS d SET leased_until = :until, attempts = d.attempts + 1
+WHERE d.id = :id AND {FREE}
+RETURNING id, destination, incident_id, kind, payload, attempts, created_at
+"""
+
+FINISH = """
+UPDATE deliveries SET state = 'done', done_at = :now, leased_until = NULL, last_error = NULL
+WHERE id = :id AND state = 'pending'
+"""
+
+RETRY_LATER = """
+UPDATE deliveries SET next_at = :next_at, leased_until = NULL, last_error = :error
+WHERE id = :id AND state = 'pending'
+"""
+
+RETRY_NOW = """
+UPDATE deliveries AS d SET next_at = :now WHERE d.state = 'pending' AND {match} AND d.next_at > :now
+"""
+
+DROP_LEASES = "UPDATE deliveries SET leased_until = NULL WHERE state = 'pending' AND leased_until IS NOT NULL"
+
+BACKLOG = """
+SELECT destination, count(*) AS pending, min(created_at) AS oldest_at, max(attempts) AS most_attempts
+FROM deliveries WHERE state = 'pending' GROUP BY destination ORDER BY min(created_at) LIMIT :limit
+"""
+
+WORST_ERROR = """
+SELECT last_error FROM deliveries
+WHERE state = 'pending' AND destination = :destination AND last_error IS NOT NULL
+ORDER BY attempts DESC LIMIT 1
+"""
+
+COUNT = """
+INSERT INTO counts (name, value) VALUES (:name, :by)
+ON CONFLICT (name) DO UPDATE SET value = counts.value + :by
+"""
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What still waits for one destination."""
+
+    destination: str
+    pending: int
+    oldest_at: int
+    most_attempts: int
+    last_error: str | None
+
+
+def enqueue(
+    conn: Connection,
+    *,
+    destination: str,
+    incident_id: str,
+    kind: str,
+    payload: dict[str, Any],
+    now_us: int,
+    delivery_id: str | None = None,
+) -> str:
+    """Add a delivery, in the caller's transaction (the one of the event that causes it); returns its id."""
+    delivery_id = delivery_id or new_id(now_us)
+    values = {
+        "id": delivery_id,
+        "destination": destination,
+        "incident_id": incident_id,
+        "kind": kind,
+        "payload": json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
+        "now": now_us,
+    }
+    conn.execute(_sql(ENQUEUE), values)
+    return delivery_id
+
+
+def due(conn: Connection, *, prefix: str, now_us: int, limit: int, early: bool = False) -> list[str]:
+    """Ids that may be claimed now, longest waiting first. early: also those whose next attempt is not due yet
+    (the probe of a destination that was down)."""
+    values = {"now": now_us, "until": (1 << 62) if early else now_us, "limit": limit}
+    return list(conn.execute(*_matching(conn, DUE, prefix, values)).scalars())
+
+
+def next_at(conn: Connection, *, prefix: str, now_us: int) -> int | None:
+    """When the next delivery comes due or the next lease runs out; None when nothing waits."""
+    return conn.execute(*_matching(conn, NEXT_AT, prefix, {"now": now_us})).scalar()
+
+
+def claim(conn: Connection, ids: Sequence[str], *, now_us: int, lease_us: int) -> list[Delivery]:
+    """Lease those of `ids` that are still free; their attempt counts from here, so a crash counts too."""
+    claimed = []
+    for delivery_id in ids:
+        values = {"id": delivery_id, "now": now_us, "until": now_us + lease_us}
+        row = conn.execute(_sql(CLAIM), values).one_or_none()
+        if row is not None:
+            payload = json.loads(row.payload)
+            claimed.append(
+                Delivery(row.id, row.destination, row.incident_id, row.kind, payload, row.attempts, row.created_at)
+            )
+    return claimed
+
+
+def finish(
+    conn: Connection,
+    delivery_id: str,
+    *,
+    now_us: int,
+    effect: Callable[[Connection], object] | None = None,
+) -> bool:
+    """Mark it done and run `effect` in the same transaction; False, and no effect, if it was done before."""
+    if conn.execute(_sql(FINISH), {"id": delivery_id, "now": now_us}).rowcount != 1:
+        return False
+    if effect is not None:
+        effect(conn)
+    return True
+
+
+def retry_later(conn: Connection, delivery_id: str, *, next_at: int, error: str) -> None:
+    """Give the lease back and say when to try again and why it failed."""
+    values = {"id": delivery_id, "next_at": next_at, "error": error[:LAST_ERROR_LIMIT]}
+    conn.execute(_sql(RETRY_LATER), values)
+
+
+def retry_now(conn: Connection, *, prefix: str, now_us: int) -> int:
+    """Everything that waits for this destination is due at once (it is back); returns how many."""
+    return conn.execute(*_matching(conn, RETRY_NOW, prefix, {"now": now_us})).rowcount
+
+
+def drop_leases(conn: Connection) -> int:
+    """Leases of a process that is known to be gone: for a store with one gateway, at its start."""
+    return conn.execute(_sql(DROP_LEASES)).rowcount
+
+
+def backlog(conn: Connection, limit: int = 200) -> list[Backlog]:
+    """What waits, by destination, oldest first; at most `limit` destinations."""
+    rows = conn.execute(_sql(BACKLOG), {"limit": limit}).all()
+    return [
+        Backlog(
+            row.destination,
+            row.pending,
+            row.oldest_at,
+            row.most_attempts,
+            conn.execute(_sql(WORST_ERROR), {"destination": row.destination}).scalar(),
+        )
+        for row in rows
+    ]
+
+
+def count(conn: Connection, name: str, by: int = 1) -> None:
+    """Add to one of the lasting counts."""
+    conn.execute(_sql(COUNT), {"name": name, "by": by})
+
+
+def _matching(
+    conn: Connection, query: str, prefix: str, values: dict[str, Any]
+) -> tuple[sa.TextClause, dict[str, Any]]:
+    """The query for an exact destination, or for all that begin with a prefix that ends in ":"."""
+    if not prefix.endswith(":"):
+        return _sql(query.replace("{match}", "d.destination = :exact")), {**values, "exact": prefix}
+    # A range, so that the index serves it; SQLite compares bytes by itself, PostgreSQL when told to.
+    column = "d.destination" if conn.dialect.name == "sqlite" else 'd.destination COLLATE "C"'
+    match = f"({column} >= :low AND {column} < :high)"
+    # ";" follows ":" in ASCII, so it is the first thing that no longer begins with the prefix.
+    bounds = {"low": prefix, "high": prefix[:-1] + ";"}
+    return _sql(query.replace("{match}", match)), {**values, **bounds}
+
+
+_sql = functools.lru_cache(maxsize=64)(sa.text)  # parsing the parameters' names costs more than the insert
+
+_last_stamp = 0
+_stamp_lock = threading.Lock()
+
+
+def new_id(now_us: int) -> str:
+    """A UUIDv7 (RFC 9562, 5.7), in this process in the order of the calls: kind to the index."""
+    global _last_stamp
+    with _stamp_lock:
+        _last_stamp = stamp = max(_last_stamp + 1, now_us)
+    milliseconds, rest = divmod(stamp, 1000)
+    value = (milliseconds & ((1 << 48) - 1)) << 80 | 7 << 76
+    value |= rest << 66  # the upper 10 of rand_a's 12 bits
+    value |= 0b10 << 62 | int.from_bytes(os.urandom(8), "big") >> 2
+    return str(uuid.UUID(int=value))
