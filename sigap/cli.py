@@ -9,6 +9,7 @@ import sys
 import click
 
 from sigap.problem import Problem
+from sigap.processes import Interrupted
 
 # Subcommand -> module:attribute. Loaded when asked for, so that `sigap press` does not import a database.
 COMMANDS = {
@@ -56,16 +57,15 @@ def sigap() -> None:
 def main() -> None:
     """Entry point. Exit codes: 0 fine, 1 what was asked did not hold, 2 wrong use, 3 a part is missing."""
     try:
-        sigap(standalone_mode=False)
+        # Without standalone mode click hands over what `ctx.exit(n)` asked for instead of leaving with it.
+        sys.exit(sigap(standalone_mode=False))
     except Problem as problem:
         click.echo(f"sigap: {problem}", err=True)
         sys.exit(problem.exit_code)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:
+    except (click.Abort, Interrupted):
         sys.exit(130)
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing more can be said to it.

@@ -18,6 +18,8 @@ from sigap.problem import Problem
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a child gets when its parent dies
 STOP_LIMIT_S = 5.0
+ENDS_WITHIN_S = 60.0  # a child that ends by itself more often than MOST_ENDS in this time is given up
+MOST_ENDS = 5
 LOG_LIMIT_BYTES = 8 << 20  # at the next start a log longer than this is begun anew, the old one kept as .1
 
 
@@ -55,6 +57,8 @@ class Processes:
         self.log_dir = log_dir
         log_dir.mkdir(parents=True, exist_ok=True)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, tuple[list[str], dict[str, str] | None]] = {}
+        self._ends: dict[str, list[float]] = {}
 
     def log_path(self, name: str) -> Path:
         return self.log_dir / f"{name}.log"
@@ -63,6 +67,7 @@ class Processes:
         return self._running[name].pid
 
     def start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> None:
+        self._commands[name] = command, env
         path = self.log_path(name)
         if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
             path.replace(path.with_suffix(".log.1"))
@@ -82,9 +87,41 @@ class Processes:
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise Problem(
-                    f"{name} has ended (exit code {process.returncode}): {self.last_line(name)}",
+                    f"{name} has ended ({self._how_it_ended(name)}): {self.last_line(name)}",
                     f"Look into {self.log_path(name)}",
                 )
+
+    def revive(self) -> list[str]:
+        """Start again what has ended by itself; one line to show for each. A Problem for what ends too often."""
+        said = []
+        for name, process in list(self._running.items()):
+            if process.poll() is None:
+                continue
+            how, last = self._how_it_ended(name), self.last_line(name)
+            now = time.monotonic()
+            ends = self._ends[name] = [at for at in self._ends.get(name, []) if now - at < ENDS_WITHIN_S] + [now]
+            if len(ends) > MOST_ENDS:
+                what = f"{name} has ended {len(ends)} times within {ENDS_WITHIN_S:g} s ({how}): {last}"
+                raise Problem(what, f"Look into {self.log_path(name)}")
+            self.restart(name)
+            said.append(f"{name} has ended ({how}); started again")
+        return said
+
+    def kill(self, name: str) -> None:
+        """End the child at once, as `kill -9` does, and with it whatever it started."""
+        process = self._running[name]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def restart(self, name: str) -> None:
+        """Start once more a child that has ended."""
+        command, env = self._commands[name]
+        self.start(name, command, env)
+
+    def _how_it_ended(self, name: str) -> str:
+        code = self._running[name].returncode
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
     def last_line(self, name: str) -> str:
         """The child's last words, at most 300 characters."""

@@ -122,11 +122,20 @@ def words(pins: Iterable[dict[str, Any]], pin: int = LED_PIN, until: float | Non
     return said
 
 
-def first(said: list[Said]) -> dict[str, float]:
-    """{word: when it was first said}."""
+def first(pins: list[dict[str, Any]], since: float = 0.0) -> dict[str, float]:
+    """{word: when it was first said}, of what began at `since` (Unix ms) or later.
+
+    A receipt may come within the first flash of "sending", which then never gets its dark part. So a light that goes
+    on before the buzzer's first tone counts as "sending" too: it is the one word that sounds no tone.
+    """
     times: dict[str, float] = {}
-    for one in said:
-        times.setdefault(one.word, one.at)
+    for word, at in words(pins):
+        if at >= since:
+            times.setdefault(word, at)
+    lit = [phase.at for phase in phases(pins) if phase.on and phase.at >= since]
+    sounded = [at for at, _ in tones(pins) if at >= since]
+    if lit and sounded and lit[0] < sounded[0]:
+        times.setdefault("sending", lit[0])
     return times
 
 

@@ -106,7 +106,8 @@ def test_a_second_alarm_is_said_again() -> None:
     light.say("sending", 2000)
     light.say("off", 2000)
     assert [one.word for one in light.words()] == ["sending", "sending"]
-    assert observe.first(light.words())["sending"] == light.words()[0].at
+    assert observe.first(light.log)["sending"] == light.words()[0].at
+    assert observe.first(light.log, since=T0 + 5000)["sending"] == light.words()[1].at
 
 
 def test_the_thumb_is_not_the_light() -> None:
@@ -120,6 +121,21 @@ def test_the_thumb_is_not_the_light() -> None:
 
 def tone(at: float, duty: int) -> dict[str, Any]:
     return {"pwm": 25, "freq": 2000, "duty": duty, "at": at, "by": "board"}
+
+
+def test_a_receipt_within_the_first_flash_still_shows_that_sending_came_first() -> None:
+    log = [
+        {"pin": 26, "value": 1, "at": T0, "by": "board"},
+        tone(T0 + 11, 512),  # the receipt's one tone
+        tone(T0 + 211, 0),
+        {"pin": 26, "value": 0, "at": T0 + 1011, "by": "board"},
+        {"pin": 26, "value": 1, "at": T0 + 2011, "by": "board"},
+        {"pin": 26, "value": 0, "at": T0 + 3011, "by": "board"},
+    ]
+    assert observe.first(log) == {"sending": T0, "received": T0 + 11}
+    together = [*log[1:2], *log[:1], *log[2:]]
+    together[0]["at"] = T0  # lit with the tone: it said "received" from its first moment
+    assert "sending" not in observe.first(together)
 
 
 def test_the_buzzer_is_counted() -> None:

@@ -1,0 +1,245 @@
+"""A whole Sigap on this machine: broker, gateway, police desk and a world of virtual buttons, in one folder.
+
+The parts are the commands that a polres runs (`sigap broker`, `sigap gateway`), each a process of its own, and the
+simulator's (`sigap police-desk`, `sigap world`). Tests compose the same class and kill its parts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.clock import now_us
+from gateway.registry.devices import Device, add_device, find_device
+from gateway.registry.people import add_owner
+from gateway.registry.provision import device_settings
+from gateway.settings import Settings, load_settings
+from gateway.settings_example import write_example
+from gateway.store.engine import Store, open_store
+from gateway.store.schema import devices as device_rows
+from sigap.problem import Problem
+from sigap.processes import Processes, require_free, sigap_command
+from simulator.world.client import WorldClient
+
+BROKER, GATEWAY, POLICE, WORLD = "broker", "gateway", "police-desk", "world"
+READY_LIMIT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the parts listen, on the loopback interface only."""
+
+    broker: int = 18883
+    gateway: int = 8470
+    police: int = 8480
+
+
+@dataclass(frozen=True)
+class Button:
+    """A virtual button. gps: as in a world file; site: (name, latitude, longitude) of a fixed one."""
+
+    name: str
+    owner: str
+    silent: bool = False
+    site: tuple[str, float, float] | None = None
+    gps: dict[str, Any] | None = None
+
+
+# Two places in Semarang, written as anybody reads them off a map.
+BUTTONS = (
+    Button(
+        "citizen-1",
+        "Warga contoh",
+        gps={"track": [[0, -6.99040, 110.42290], [120, -6.98930, 110.42160], [240, -6.99040, 110.42290]]},
+    ),
+    Button("shop-1", "Toko contoh", silent=True, site=("Toko contoh, Simpang Lima", -6.99320, 110.42030)),
+)
+
+
+@dataclass
+class Local:
+    """folder: everything it writes. auto: what the police desk sends by itself, {stage: seconds after acceptance}."""
+
+    folder: Path
+    ports: Ports = Ports()
+    buttons: tuple[Button, ...] = BUTTONS
+    auto: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder = self.folder.absolute()
+        self.config = self.folder / "sigap.toml"
+        self.processes = Processes(self.folder / "logs")
+        self.settings: Settings
+        self.store: Store
+
+    @property
+    def police_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.police}/"
+
+    @property
+    def health_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.gateway}/health"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder, so that two cannot run in it. Problem when one does."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.folder / "run.lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise Problem(
+                    f"`sigap run` is running already in {self.folder}", "End that one, or give another --dir"
+                ) from error
+            yield
+
+    def prepare(self) -> None:
+        """Check the ports, write the settings where there are none, register the buttons, write the world."""
+        for port, what in (
+            (self.ports.broker, "broker"),
+            (self.ports.gateway, "gateway"),
+            (self.ports.police, "police desk"),
+        ):
+            require_free(port, what, f"End what listens there, or choose another with --{what.split()[0]}-port")
+        write_example(self.config, {"gateway.data_dir": "data"})
+        self.settings = load_settings(self.config, {**os.environ, **self._environment()})
+        if not self.settings.backends:
+            raise Problem(f"{self.config} has no [[backends]]", f"Delete {self.folder} to begin anew")
+        self.store = open_store(self.settings.store_url)
+        with self.store.write() as conn:
+            devices = {button.name: self._registered(conn, button) for button in self.buttons}
+        self._write_world(devices)
+
+    def start_all(self, limit_s: float = READY_LIMIT_S) -> None:
+        """Start every part; returns when the gateway is healthy and has heard every button."""
+        since_us = now_us()
+        self.start(BROKER, GATEWAY, POLICE)
+        self.processes.wait_until(lambda: bool(self.health().get("ok")), "a healthy gateway", limit_s)
+        self.processes.wait_until(lambda: _answers(self.police_url), "an answer of the police desk", limit_s)
+        # A heartbeat that reaches the broker before the gateway has ever subscribed is lost: so the buttons come last.
+        self.start(WORLD)
+        self.processes.wait_until(lambda: self._all_heard(since_us), "the start of the virtual buttons", limit_s)
+
+    def start(self, *names: str) -> None:
+        """Start these parts; returns at once."""
+        for name in names:
+            self.processes.start(name, self._command(name), {**self._environment(), **self._secrets(name)})
+
+    def health(self) -> dict[str, Any]:
+        """The gateway's /health, or {} while nobody answers."""
+        try:
+            with urllib.request.urlopen(self.health_url, timeout=5) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return json.load(error)
+        except OSError:
+            return {}
+
+    def world(self) -> WorldClient:
+        """A new connection to the world, to press and to look at pins."""
+        return WorldClient.find(self.folder)
+
+    def device(self, name: str) -> Device:
+        """The registered device of a button."""
+        with self.store.read() as conn:
+            found = find_device(conn, name)
+        assert found is not None
+        return found
+
+    def stop(self) -> None:
+        """End every part, and let the store go."""
+        self.processes.stop_all()
+        if hasattr(self, "store"):
+            self.store.close()
+
+    def _environment(self) -> dict[str, str]:
+        """On top of this process's: where things are, and what no command line should show."""
+        return {
+            "SIGAP_CONFIG": str(self.config),
+            "SIGAP_BROKER__PORT": str(self.ports.broker),
+            "SIGAP_HTTP__PORT": str(self.ports.gateway),
+            "SIGAP_BACKENDS__0__URL": f"{self.police_url}alarms",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _secrets(self, name: str) -> dict[str, str]:
+        if name != POLICE:
+            return {}
+        backend = self.settings.backends[0]
+        return {
+            "SIGAP_POLICE_SECRET": backend.secret,
+            "SIGAP_POLICE_CALLBACK_SECRET": backend.callback_secret,
+        }
+
+    def _command(self, name: str) -> list[str]:
+        if name == WORLD:
+            return sigap_command("world", "--config", str(self.folder / "boards.json"), "--run-dir", str(self.folder))
+        if name != POLICE:
+            return sigap_command(name, "--config", str(self.config))
+        backend = self.settings.backends[0]
+        url = f"http://127.0.0.1:{self.ports.gateway}/v1/backends/{backend.name}/status"
+        command = ["police-desk", "--port", str(self.ports.police), "--callback-url", url]
+        if self.auto:
+            command += ["--auto", ",".join(f"{stage}={seconds:g}" for stage, seconds in self.auto.items())]
+        return sigap_command(*command)
+
+    def _registered(self, conn: Any, button: Button) -> Device:
+        found = find_device(conn, button.name)
+        if found is not None:
+            return found
+        add_owner(conn, name=button.owner, now_us=now_us())
+        name, lat, lon = button.site or (None, None, None)
+        return add_device(
+            conn,
+            name=button.name,
+            owner=button.owner,
+            silent=button.silent,
+            site_name=name,
+            site_lat=lat,
+            site_lon=lon,
+            now_us=now_us(),
+        )
+
+    def _write_world(self, devices: dict[str, Device]) -> None:
+        boards = [
+            {
+                "name": button.name,
+                "device": device_settings(
+                    devices[button.name],
+                    broker_host=self.settings.device_broker_host,
+                    broker_port=self.ports.broker,
+                    wifi_ssid="sigap",
+                ),
+                "gps": button.gps,
+            }
+            for button in self.buttons
+        ]
+        path, part = self.folder / "boards.json", self.folder / "boards.json.part"
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump({"boards": boards}, file)  # it holds the keys of the devices
+        os.replace(part, path)
+
+    def _all_heard(self, since_us: int) -> bool:
+        names = [button.name for button in self.buttons]
+        heard = sa.select(sa.func.count()).where(device_rows.c.name.in_(names), device_rows.c.last_heard_at >= since_us)
+        with self.store.read() as conn:
+            return conn.execute(heard).scalar_one() == len(names)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except OSError:
+        return False

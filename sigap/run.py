@@ -1,0 +1,167 @@
+"""`sigap run`: everything on this machine, to press and to watch; or one press walked all the way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from sigap.live import Live
+from sigap.local import Local, Ports
+from sigap.problem import Problem
+from sigap.processes import Interrupted, free_port, interruptible
+from sigap.timeline import SHOWN, Watch, as_text, missing_from, timeline
+from simulator.police.commands import AutoStages
+
+LOOK_EVERY_S = 0.2
+ONCE_BUTTON = "citizen-1"
+# Each stage waits until the light has said the one before it in full.
+ONCE_AUTO = {"acknowledged": 2.5, "dispatched": 4.7, "on_scene": 6.7, "closed": 7.2}
+DEFAULT = Ports()
+
+
+def port_option(name: str, what: str, default: int):
+    return click.option(f"--{name}-port", default=default, show_default=True, type=click.IntRange(1, 65535), help=what)
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("var/run"),
+    show_default=True,
+    help="Where settings, database, flash images and logs live; kept from one run to the next.",
+)
+@click.option("--once", is_flag=True, help="Make one press, walk it to its end, print the timeline, and end.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: print the timeline as one JSON document.")
+@click.option("--auto", type=AutoStages(), help="Stages the police desk sends by itself, seconds after acceptance.")
+@click.option("--limit-s", default=30.0, show_default=True, help="With --once: how long all stages may take.")
+@port_option("broker", "Port of the MQTT broker.", DEFAULT.broker)
+@port_option("gateway", "Port of the gateway's HTTP side.", DEFAULT.gateway)
+@port_option("police", "Port of the police desk's page.", DEFAULT.police)
+def run(
+    folder: Path,
+    once: bool,
+    as_json: bool,
+    auto: dict[str, float] | None,
+    limit_s: float,
+    broker_port: int,
+    gateway_port: int,
+    police_port: int,
+) -> None:
+    """Run a whole Sigap on this machine: broker, gateway, a police desk and two virtual buttons.
+
+    citizen-1 has a GPS; shop-1 is silent, at a fixed site. Press them from another terminal. A part that dies is
+    started again. Ctrl-C ends everything.
+
+    \b
+    sigap run
+    sigap run --auto "acknowledged=3,dispatched=8,on_scene=20,closed=30"
+    sigap run --once              in a folder and on ports of its own; exit code 1 names a stage that did not come
+    sigap run --once --json
+    """
+    if as_json and not once:
+        raise click.UsageError("--json goes with --once")
+    with interruptible():
+        if once:
+            _once(auto or ONCE_AUTO, limit_s, as_json)
+        else:
+            with contextlib.suppress(Interrupted):  # the way it is meant to end
+                _stay(Local(folder, Ports(broker_port, gateway_port, police_port), auto=auto or {}))
+            _say("ended; nothing is left running")
+
+
+@contextlib.contextmanager
+def _running(local: Local) -> Iterator[None]:
+    with local.alone():
+        try:
+            began = time.monotonic()
+            local.prepare()
+            _say("starting the broker, the gateway, the police desk and two virtual buttons ...")
+            local.start_all()
+            _say(f"ready after {time.monotonic() - began:.1f} s")
+            yield
+        finally:
+            local.stop()
+
+
+def _stay(local: Local) -> None:
+    with _running(local):
+        for line in _welcome(local):
+            click.echo(line)
+        with Live(local) as live:
+            while True:
+                for line in [*local.processes.revive(), *live.lines()]:
+                    click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
+                sys.stdout.flush()
+                time.sleep(LOOK_EVERY_S)
+
+
+def _welcome(local: Local) -> list[str]:
+    where = "" if local.folder == Path("var/run").absolute() else f" --dir {local.folder}"
+    sigap = Path(sys.argv[0]).with_name("sigap")
+    with contextlib.suppress(ValueError):
+        sigap = sigap.absolute().relative_to(Path.cwd())
+    return [
+        "",
+        f"  look        {local.police_url}   the police desk; its buttons send each stage back",
+        f"  press       {sigap} press shop-1{where}       in another terminal (or citizen-1, whose light answers)",
+        f"  pull a plug {sigap} board off shop-1{where}   and on again",
+        f"  list        {sigap} incidents --config {local.config}",
+        f"  logs        {local.processes.log_dir}",
+        "",
+        "  Ctrl-C ends everything.",
+        "",
+    ]
+
+
+def _once(auto: dict[str, float], limit_s: float, as_json: bool) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="sigap-once-"))
+    kept = False
+    try:
+        local = Local(folder, Ports(free_port(), free_port(), free_port()), auto=auto)
+        with _running(local):
+            document = _one_press(local, limit_s)
+        click.echo(json.dumps(document, indent=2) if as_json else as_text(document))
+        if absent := missing_from(document):
+            kept = True
+            raise Problem(
+                f"the press went not all the way within {limit_s:g} s; what did not come: {', '.join(absent)}",
+                f"The logs are in {folder / 'logs'}",
+            )
+    except Problem:
+        kept = True
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _one_press(local: Local, limit_s: float) -> dict:
+    device = local.device(ONCE_BUTTON)
+    with local.world() as world, Watch(local.store, device.id) as watch:
+        since = max((entry["seq"] for entry in world.pins(ONCE_BUTTON)), default=0)
+        done = world.press(ONCE_BUTTON)
+        pressed_at = done["presses"][2]["down_at"]
+        _say("pressed three times; waiting for the police desk to close the incident ...")
+        watch.wait("closed", limit_s)
+        local.processes.check()
+        document = timeline(watch, device.id, pressed_at, world.pins(ONCE_BUTTON, since))
+        # The light's last word lasts: it can be told only when it has shone for a while.
+        deadline = time.monotonic() + 3
+        while set(document["shown"]) != set(SHOWN) and time.monotonic() < deadline:
+            time.sleep(0.1)
+            document = timeline(watch, device.id, pressed_at, world.pins(ONCE_BUTTON, since))
+    return document
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
