@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.broker.running import find_mosquitto
 from gateway.clock import now_us
 from gateway.registry.devices import Device, add_device, find_device
 from gateway.registry.people import add_owner
@@ -33,6 +35,7 @@ from simulator.world.client import WorldClient
 
 BROKER, GATEWAY, POLICE, WORLD = "broker", "gateway", "police-desk", "world"
 READY_LIMIT_S = 30.0
+LEAST_FREE_BYTES = 32 << 20  # two flash images of 2 MiB, the database, the logs
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,22 @@ class Local:
             yield
 
     def prepare(self) -> None:
-        """Check the ports, write the settings where there are none, register the buttons, write the world."""
+        """Check what must be there, write the settings where there are none, register the buttons, write the world."""
+        find_mosquitto()
         for port, what in (
             (self.ports.broker, "broker"),
             (self.ports.gateway, "gateway"),
             (self.ports.police, "police desk"),
         ):
             require_free(port, what, f"End what listens there, or choose another with --{what.split()[0]}-port")
+        free = shutil.disk_usage(self.folder).free
+        if free < LEAST_FREE_BYTES:
+            raise Problem(
+                f"the disk of {self.folder} has {free >> 20} MiB free, and {LEAST_FREE_BYTES >> 20} are needed",
+                "Free some space, or give another --dir",
+            )
         write_example(self.config, {"gateway.data_dir": "data"})
+        load_settings(self.config)  # what is wrong in the file is said before our ports cover it
         self.settings = load_settings(self.config, {**os.environ, **self._environment()})
         if not self.settings.backends:
             raise Problem(f"{self.config} has no [[backends]]", f"Delete {self.folder} to begin anew")

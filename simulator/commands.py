@@ -55,7 +55,13 @@ def world(config: Path, run_dir: Path) -> None:
     from simulator.world import main, settings
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
-    asyncio.run(main.run(settings.load(config), run_dir))
+    try:
+        asyncio.run(main.run(settings.load(config), run_dir))
+    except OSError as error:
+        where = error.filename or run_dir
+        raise Problem(
+            f"the world cannot use {where}: {error.strerror}", "Correct that, or give another place"
+        ) from error
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""For tests: a whole Sigap (`sigap.local`) on free ports in a temporary folder, and a plug to pull between its parts."""
+"""For tests: a whole Sigap (`sigap.local`) on free ports in a temporary folder, and a plug to pull between parts."""
 
 from __future__ import annotations
 
