@@ -3,6 +3,7 @@
 
 BIN := .venv/bin
 RUN_DIR ?= var/run
+RUN_ARGS ?=
 PYTEST_ARGS ?=
 WORKERS ?= 3
 
@@ -18,7 +19,7 @@ setup: .venv/.ready ## make .venv and install Mosquitto where it is missing (the
 	@bash .ci/setup.sh
 
 run: .venv/.ready ## start everything on this machine and press buttons: broker, gateway, police, two virtual buttons
-	@$(BIN)/sigap run --dir $(RUN_DIR)
+	@$(BIN)/sigap run --dir $(RUN_DIR) $(RUN_ARGS)
 
 once: .venv/.ready ## one press walked all the way through, and its timeline
 	@$(BIN)/sigap run --once

@@ -1,7 +1,9 @@
 """One press as a timeline: when the gateway committed each stage, and when the board's light said it.
 
-Both are milliseconds since the third press, on this machine's one clock, and both are seen from outside: a stage counts
-when a database connection of our own sees its event (so it is committed), a light when the board's pins moved.
+Both are milliseconds since the third press, on this machine's one clock, and both are seen from outside: a stage by a
+database connection of our own, which sees only what is committed, a light by the board's pins. Between two looks lie one
+to two milliseconds; a stage gets the time of the last look that did not see it, so that it never seems to come after
+what it caused.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from simulator import observe
 STAGES = ("pressed", "received", "accepted", "acknowledged", "dispatched", "on_scene", "closed")
 SHOWN = ("sending", "received", "acknowledged", "dispatched")
 KINDS = {"opened": "received", "alarm_joined": "received"}  # events whose stage has another name
-LOOK_EVERY_S = 0.002
+LOOK_EVERY_S = 0.001
 
 
 def stage_of(kind: str) -> str | None:
@@ -39,6 +41,7 @@ class Watch:
         self._changed = threading.Condition()
         self._seen: dict[str, float] = {}
         self._error: BaseException | None = None
+        self._looked_at = time.time() * 1000
         self.alarm = ""
         with store.read() as conn:
             self._after = conn.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.id), 0))).scalar_one()
@@ -53,7 +56,7 @@ class Watch:
         self._thread.join()
 
     def seen(self) -> dict[str, float]:
-        """{stage: when a second connection first saw it committed, Unix ms}."""
+        """{stage: the last look of a second connection before it was committed, Unix ms}."""
         with self._changed:
             if self._error:
                 raise self._error
@@ -79,19 +82,19 @@ class Watch:
     def _look_once(self) -> None:
         of_device = sa.select(alarms.c.incident_id).where(alarms.c.device_id == self._device_id)
         fresh = sa.select(events).where(events.c.id > self._after, events.c.incident_id.in_(of_device))
+        before, self._looked_at = self._looked_at, time.time() * 1000
         with self._store.read() as conn:
             found = conn.execute(fresh.order_by(events.c.id)).all()
             if found and not self.alarm:
                 self.alarm = alarm_id(self._device_id, self._activation(conn))
         if not found:
             return
-        at = time.time() * 1000
         with self._changed:
             for event in found:
                 self._after = event.id
                 stage = stage_of(event.kind)
                 if stage is not None:
-                    self._seen.setdefault(stage, at)
+                    self._seen.setdefault(stage, before)
             self._changed.notify_all()
 
     def _activation(self, conn: sa.Connection) -> int:

@@ -150,6 +150,7 @@ class App:
             print_exception(error)
             self._failed.set()
         alarm.in_flight = False
+        alarm.attempt = None
         self._in_flight -= 1
         self._wake_sender.set()
 
