@@ -1,9 +1,9 @@
 """One press as a timeline: when the gateway committed each stage, and when the board's light said it.
 
-Both are milliseconds since the third press, on this machine's one clock, and both are seen from outside: a stage by a
-database connection of our own, which sees only what is committed, a light by the board's pins. Between two looks lie one
-to two milliseconds; a stage gets the time of the last look that did not see it, so that it never seems to come after
-what it caused.
+Both are milliseconds since the third press, on this machine's one clock, and both are seen from outside: a stage by
+a database connection of our own, which sees only what is committed, a light by the board's pins. Between two looks lie
+one to two milliseconds; a stage gets the time of the last look that did not see it, so that it never seems to come
+after what it caused.
 """
 
 from __future__ import annotations

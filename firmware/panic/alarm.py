@@ -3,7 +3,7 @@
 Stages only go forward, and only a sealed status frame moves them (app.py opens it and checks the epoch).
 """
 
-from panic_wire.frames import RECEIPT
+from panic_wire.header import RECEIPT
 
 SENDING = 0
 

@@ -16,7 +16,7 @@ from panic.presses import ACTIVATION, STUCK, Presses
 from panic.ticks import ticks_ms
 from panic.wait import print_exception, wait
 
-IN_FLIGHT = 4
+IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
 FEED_MS = 5000
 CRASH_MS = 1000
 
@@ -96,6 +96,7 @@ class App:
             if kind == ACTIVATION:
                 self.device.activate(ticks, ticks_ms())
                 self._changed()
+                self._bearer.hurry()
             elif kind == STUCK:
                 self.device.supervision.stuck = True
                 self._log("trouble: the button is stuck")

@@ -43,6 +43,10 @@ class WifiBearer:
         """Connect, and connect again, for ever."""
         await self.client.run()
 
+    def hurry(self):
+        """Somebody pressed: if there is no connection, try now and not at the end of the pause."""
+        self.client.hurry()
+
     async def say_online(self):
         """Replace the last will on the retained state topic."""
         await self.client.publish(self._state_topic, topics.ONLINE, qos=1, retain=True)

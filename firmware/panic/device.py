@@ -14,7 +14,8 @@ from panic.position import Position
 from panic.sender import Sender
 from panic.supervision import Supervision
 from panic.ticks import Elapsed
-from panic_wire.frames import CLOSED, RECEIPT, STAGE_NAMES, STATUS, FrameError, unpack_status
+from panic_wire.bodies import unpack_status
+from panic_wire.header import CLOSED, RECEIPT, STAGE_NAMES, STATUS, FrameError
 from panic_wire.seal import open_frame
 
 

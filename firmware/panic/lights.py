@@ -5,7 +5,7 @@ The person learns the truth and only the truth: sending, received, police have s
 
 from panic.alarm import SENDING
 from panic.ticks import ticks_diff
-from panic_wire.frames import ACCEPTED, ACKNOWLEDGED, CLOSED, DISPATCHED, ON_SCENE, RECEIPT
+from panic_wire.header import ACCEPTED, ACKNOWLEDGED, CLOSED, DISPATCHED, ON_SCENE, RECEIPT
 
 # on, off, on, off ... in ms, repeating; () is off and STEADY is on, both without end.
 OFF = ()

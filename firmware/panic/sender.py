@@ -6,7 +6,8 @@ again without end; a receipted one is announced after each reconnect, so that th
 
 from panic.retry import RetryPolicy
 from panic.ticks import ticks_add, ticks_diff
-from panic_wire.frames import ALARM, HEARTBEAT, Alarm, Header
+from panic_wire.bodies import Alarm
+from panic_wire.header import ALARM, HEARTBEAT, Header
 from panic_wire.seal import seal
 
 

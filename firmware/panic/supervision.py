@@ -2,7 +2,7 @@
 
 from panic import FIRMWARE
 from panic.ticks import ticks_add, ticks_diff
-from panic_wire.frames import Heartbeat
+from panic_wire.bodies import Heartbeat
 
 
 class Supervision:

@@ -1,30 +1,27 @@
-"""Bodies of frames: alarm, heartbeat, status. Import these names from panic_wire.frames."""
+"""Bodies of frames as a button needs them: it packs alarms and heartbeats, and unpacks a status.
+
+Outside the button, import these names from panic_wire.frames.
+"""
 
 import struct
 
-from panic_wire.header import ALARM, BODY_BYTES, HEARTBEAT, STATUS, TYPE_NAMES, FrameError, Record, need_u32
+from panic_wire.header import BODY_BYTES, STATUS, TYPE_NAMES, FrameError, Record, need_u32
 
 THREE_PRESSES = 1
 HOLD = 2
-GESTURE_NAMES = {THREE_PRESSES: "three presses", HOLD: "hold"}
 
 _U32 = 0xFFFFFFFF
-_U16 = 0xFFFF
+UNKNOWN_U16 = 0xFFFF
 _NO_FIX = -0x80000000
-_ALARM = ">IBBIiiHHH"
-_HEARTBEAT = ">IHbBBBBBBB"
-
-
-def alarm_id(device, activation):
-    """The alarm's identity as text: device as eight hex digits, activation in decimal ("0000a1b2-7")."""
-    return "%08x-%u" % (device, activation)
+ALARM_LAYOUT = ">IBBIiiHHH"
+HEARTBEAT_LAYOUT = ">IHbBBBBBBB"
 
 
 def _limited(value, low, high):
     return low if value < low else high if value > high else value
 
 
-def _need_body(body, number):
+def need_body(body, number):
     if len(body) != BODY_BYTES[number]:
         raise FrameError(
             "bad-body",
@@ -32,7 +29,7 @@ def _need_body(body, number):
         )
 
 
-def _is_position(lat_e7, lon_e7):
+def is_position(lat_e7, lon_e7):
     return (
         lat_e7 is not None
         and lon_e7 is not None
@@ -42,7 +39,7 @@ def _is_position(lat_e7, lon_e7):
 
 
 def _u16_or_unknown(value):
-    return _U16 if value is None else _limited(value, 0, _U16 - 1)
+    return UNKNOWN_U16 if value is None else _limited(value, 0, UNKNOWN_U16 - 1)
 
 
 class Alarm(Record):
@@ -106,14 +103,14 @@ class Alarm(Record):
             | (8 if self.repeated else 0)
         )
         lat = lon = _NO_FIX
-        accuracy = fix_age = _U16
-        if _is_position(self.lat_e7, self.lon_e7):
+        accuracy = fix_age = UNKNOWN_U16
+        if is_position(self.lat_e7, self.lon_e7):
             lat = self.lat_e7
             lon = self.lon_e7
             accuracy = _u16_or_unknown(self.accuracy_m)
             fix_age = _u16_or_unknown(self.fix_age_s)
         return struct.pack(
-            _ALARM,
+            ALARM_LAYOUT,
             self.activation,
             _limited(self.gesture, 0, 0xFF),
             flags,
@@ -122,32 +119,8 @@ class Alarm(Record):
             lon,
             accuracy,
             fix_age,
-            _limited(self.battery_mv or 0, 0, _U16),
+            _limited(self.battery_mv or 0, 0, UNKNOWN_U16),
         )
-
-
-def unpack_alarm(body):
-    """An Alarm from 24 bytes. No content is refused, lest an authentic alarm be lost over a detail:
-
-    unknown gestures stay numbers, unknown flags are ignored, a position outside the globe is no position.
-    """
-    _need_body(body, ALARM)
-    activation, gesture, flags, age_ms, lat, lon, accuracy, fix_age, battery_mv = struct.unpack(_ALARM, body)
-    fix = _is_position(lat, lon)
-    return Alarm(
-        activation,
-        gesture,
-        bool(flags & 1),
-        bool(flags & 2),
-        bool(flags & 4),
-        bool(flags & 8),
-        age_ms,
-        lat if fix else None,
-        lon if fix else None,
-        accuracy if fix and accuracy != _U16 else None,
-        fix_age if fix and fix_age != _U16 else None,
-        battery_mv,
-    )
 
 
 class Heartbeat(Record):
@@ -195,9 +168,9 @@ class Heartbeat(Record):
         major, minor, patch = self.firmware
         flags = (1 if self.silent else 0) | (2 if self.fixed_site else 0) | (4 if self.has_fix else 0)
         return struct.pack(
-            _HEARTBEAT,
+            HEARTBEAT_LAYOUT,
             _limited(self.uptime_s, 0, _U32),
-            _limited(self.battery_mv or 0, 0, _U16),
+            _limited(self.battery_mv or 0, 0, UNKNOWN_U16),
             _limited(self.rssi_dbm or 0, -128, 127),
             flags,
             _limited(major, 0, 0xFF),
@@ -207,24 +180,6 @@ class Heartbeat(Record):
             _limited(self.open_alarms, 0, 0xFF),
             _limited(self.lost_edges, 0, 0xFF),
         )
-
-
-def unpack_heartbeat(body):
-    """A Heartbeat from 14 bytes; unknown flags are ignored."""
-    _need_body(body, HEARTBEAT)
-    uptime, battery, rssi, flags, major, minor, patch, cause, alarms, edges = struct.unpack(_HEARTBEAT, body)
-    return Heartbeat(
-        uptime,
-        battery,
-        rssi,
-        bool(flags & 1),
-        bool(flags & 2),
-        bool(flags & 4),
-        (major, minor, patch),
-        cause,
-        alarms,
-        edges,
-    )
 
 
 class Status(Record):
@@ -243,5 +198,5 @@ class Status(Record):
 
 def unpack_status(body):
     """A Status from 4 bytes."""
-    _need_body(body, STATUS)
+    need_body(body, STATUS)
     return Status(struct.unpack(">I", body)[0])

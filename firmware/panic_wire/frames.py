@@ -1,15 +1,14 @@
-"""Frames of contract v1: every name of header.py and bodies.py. Sealing is in seal.py."""
+"""Frames of contract v1: every name of header.py, bodies.py and unpacking.py. Sealing is in seal.py.
+
+For everything but the button, which imports from those files what it needs.
+"""
 
 from panic_wire.bodies import (
-    GESTURE_NAMES,
     HOLD,
     THREE_PRESSES,
     Alarm,
     Heartbeat,
     Status,
-    alarm_id,
-    unpack_alarm,
-    unpack_heartbeat,
     unpack_status,
 )
 from panic_wire.header import (
@@ -39,6 +38,7 @@ from panic_wire.header import (
     is_downlink,
     unpack_header,
 )
+from panic_wire.unpacking import GESTURE_NAMES, alarm_id, unpack_alarm, unpack_heartbeat
 
 __all__ = (
     "ACCEPTED",

@@ -3,7 +3,7 @@
 import struct
 
 from panic_wire.ccm import TagError, ccm_open, ccm_seal
-from panic_wire.frames import BODY_BYTES, HEADER_BYTES, TAG_BYTES, FrameError, unpack_header
+from panic_wire.header import BODY_BYTES, HEADER_BYTES, TAG_BYTES, FrameError, unpack_header
 
 
 def nonce(header):

@@ -106,12 +106,16 @@ class BearerDouble:
         self.frames = []
         self.answers = []
         self.broken = False
+        self.hurried = 0
         self.arrived = asyncio.Event()
         self._on_frame = on_frame
         self._on_up = on_up
 
     async def run(self):
         await asyncio.sleep(1000)
+
+    def hurry(self):
+        self.hurried += 1
 
     def come_up(self):
         self.up = True
@@ -218,6 +222,7 @@ def test_pressed_without_a_connection_it_leaves_when_there_is_one():
         await it.board.button.press(3)
         await it.until(lambda: it.flash.names("/journal"))
         assert it.board.lamp.seen[:2] == [False, True], "the person sees that it is being sent"
+        assert bearer.hurried == 1, "no pause before the next attempt to connect"
         assert bearer.frames == []
         bearer.answers = [RECEIPT]
         bearer.come_up()

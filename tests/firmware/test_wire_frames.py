@@ -1,5 +1,4 @@
 # Values that no vector covers: what an encoder refuses, what a record is, topics.
-import panic_wire
 from panic_wire import topics
 from panic_wire.frames import (
     ALARM,
@@ -195,11 +194,3 @@ def test_topics_that_are_none_of_ours():
         assert raises_value_error(topics.device_id, name)
     for device in (-1, 1 << 32):
         assert raises_value_error(topics.device_name, device)
-
-
-def test_the_package_offers_the_names():
-    for name in panic_wire.frames.__all__:
-        assert getattr(panic_wire, name) is getattr(panic_wire.frames, name)
-    assert panic_wire.seal is seal
-    assert panic_wire.open_frame is open_frame
-    assert panic_wire.topics is topics

@@ -74,7 +74,7 @@ def received_by_police(one: Local, at_least: int = 0, limit_s: float = LIMIT_S) 
     """What the police desk verified and took, oldest first."""
     url = f"{one.police_url}api/received?at_least={at_least}&timeout_s={limit_s:g}"
     with urllib.request.urlopen(url, timeout=limit_s + 5) as answer:
-        return json.load(answer)["received"]
+        return json.load(answer)
 
 
 def says(world: WorldClient, name: str, word: str, since: int = 0, limit_s: float = LIMIT_S) -> None:
