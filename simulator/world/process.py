@@ -16,7 +16,7 @@ from simulator import image
 BOARD_SOURCES = Path(__file__).resolve().parents[1] / "board"
 PR_SET_PDEATHSIG = 1  # prctl(2)
 # What the shims take of the heap. On a chip they are C and take none: a board gets this on top of its heap.
-SHIMS_KB = 48  # `sigap board memory`: launcher
+SHIMS_KB = 47  # `sigap board memory`: launcher
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
