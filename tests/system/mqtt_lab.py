@@ -1,0 +1,144 @@
+"""For tests: our MQTT client as a process under either interpreter, and a server that misbehaves on order."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+FIRMWARE = Path(__file__).parents[2] / "firmware"
+INTERPRETERS = {"cpython": [sys.executable, "-u"], "micropython": [str(Path(sys.executable).with_name("micropython"))]}
+LIMIT_S = 15.0
+CONNACK = b"\x20\x02\x00\x00"
+
+PRELUDE = """
+import asyncio, sys
+sys.path.insert(0, {firmware!r})
+from mqtt.client import Client, MQTTTimeout
+from mqtt.codec import MQTTError
+
+def say(line):
+    print(line)
+    if hasattr(sys.stdout, "flush"):
+        sys.stdout.flush()
+
+def client(**more):
+    settings = dict(username="dev", password="secret", timeout_ms=600, log=say, wait_min_ms=100, wait_max_ms=400)
+    settings.update(more)
+    return Client("127.0.0.1", {port}, "dev", **settings)
+
+async def up(one):
+    await asyncio.wait_for(one.up.wait(), 10)
+
+async def main():
+{body}
+
+asyncio.run(main())
+"""
+
+
+class Node:
+    """A script that uses the client. `line(words)` waits for a line that has them."""
+
+    def __init__(self, interpreter: str, port: int, body: str, folder: Path) -> None:
+        script = folder / f"{interpreter}.py"
+        program = PRELUDE.format(
+            firmware=str(FIRMWARE), port=port, body=textwrap.indent(textwrap.dedent(body).strip(), "    ")
+        )
+        script.write_text(program)
+        self.lines: list[str] = []
+        self._queue: queue.Queue[str | None] = queue.Queue()
+        self.process = subprocess.Popen(
+            [*INTERPRETERS[interpreter], str(script)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._queue.put(line.rstrip())
+        self._queue.put(None)
+
+    def line(self, words: str, limit_s: float = LIMIT_S) -> str:
+        while True:
+            try:
+                line = self._queue.get(timeout=limit_s)
+            except queue.Empty:
+                raise AssertionError(f"never said {words!r}: {self.lines}") from None
+            assert line is not None, f"ended without saying {words!r}: {self.lines}"
+            self.lines.append(line)
+            if words in line:
+                return line
+
+    def end(self) -> int:
+        return self.process.wait(LIMIT_S)
+
+
+@contextlib.contextmanager
+def node(interpreter: str, port: int, body: str, folder: Path) -> Iterator[Node]:
+    """Runs the body of an async function; the process is gone at the end."""
+    one = Node(interpreter, port, body, folder)
+    try:
+        yield one
+    finally:
+        one.process.kill()
+        one.process.wait()
+
+
+class Server:
+    """A listening socket and the bytes of MQTT by hand: whatever a broker ought not to do."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(LIMIT_S)
+        self.port = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    @contextlib.contextmanager
+    def connection(self, answer: bytes = CONNACK) -> Iterator[Peer]:
+        """The next client that connects; its CONNECT was read and answered."""
+        sock, _ = self._listener.accept()
+        with sock:
+            sock.settimeout(LIMIT_S)
+            peer = Peer(sock)
+            assert peer.packet()[0] == 0x10
+            sock.sendall(answer)
+            yield peer
+
+
+class Peer:
+    """One client at the server."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def packet(self) -> bytes:
+        """The next whole packet; b"" when the client has closed."""
+        head = self._exactly(2)
+        return head + self._exactly(head[1]) if head else b""  # those of these tests are short
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            try:
+                piece = self.sock.recv(count - len(data))
+            except ConnectionResetError:
+                piece = b""
+            if not piece:
+                return b""
+            data += piece
+        return data
