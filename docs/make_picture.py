@@ -21,6 +21,7 @@ WHERE = {
     "pressed": ("the thumb", "firmware/panic/presses.py"),
     "received": ("the gateway has it on disk", "gateway/ingest/writer.py"),
     "accepted": ("the police's system has taken it", "gateway/backends/webhook.py"),
+    "relatives": ("the owner's relatives were sent the message", "gateway/relatives/destination.py"),
     "acknowledged": ("an operator has seen it", "gateway/inbound/callbacks.py"),
     "dispatched": ("officers are assigned", "gateway/inbound/callbacks.py"),
     "on_scene": ("they have arrived", "gateway/inbound/callbacks.py"),

@@ -9,6 +9,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +22,7 @@ from gateway.ingest.intake import Intake
 from gateway.ingest.link import Link
 from gateway.ingest.writer import Writer
 from gateway.outbox.engine import Outbox
+from gateway.relatives.destination import RelativesDestination
 from gateway.settings import Settings
 from gateway.store.engine import Store, open_store
 from sigap.problem import USAGE, Problem
@@ -46,7 +48,7 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    for talkative in ("uvicorn", "alembic"):
+    for talkative in ("uvicorn", "alembic", "apprise"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
@@ -80,6 +82,7 @@ class Gateway:
         self._book = Book([backend.name for backend in settings.backends], settings.gateway.name)
         destinations = [
             DeviceDestination(store, self._link),
+            RelativesDestination(store, ZoneInfo(settings.gateway.time_zone)),
             *(WebhookBackend(backend, self._book.record_stage) for backend in settings.backends),
         ]
         self._outbox = Outbox(store, destinations)

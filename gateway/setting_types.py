@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, Strict
 
@@ -63,6 +64,14 @@ def _path(text: str) -> str:
     return text
 
 
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError from error
+    return text
+
+
 def _optional_host(text: str) -> str:
     return text and _host(text)
 
@@ -93,6 +102,7 @@ Url = Annotated[_Text, AfterValidator(_url), Says("an http or https URL without 
 WebhookSecret = Annotated[
     _Text, AfterValidator(_webhook_secret), Says("whsec_ and 24 to 64 bytes in base64", secret=True)
 ]
+TimeZone = Annotated[_Text, AfterValidator(_time_zone), Says("a time zone of the IANA list, such as Asia/Jakarta")]
 Seconds = Annotated[float, Strict(), Field(gt=0, le=60), Says("seconds, more than 0 and at most 60")]
 YesNo = Annotated[bool, Strict(), Says("true or false")]
 # A database URL may hold a password.

@@ -33,6 +33,7 @@ from gateway.setting_types import (
     Says,
     Seconds,
     StoreUrl,
+    TimeZone,
     Url,
     Username,
     WebhookSecret,
@@ -54,6 +55,7 @@ class GatewaySettings(_Section):
 
     data_dir: PathText = Field(default="var", description="Folder of database and broker files, from here")
     name: Identifier = Field(default="polres-semarang", description="Who this gateway is, in what backends get")
+    time_zone: TimeZone = Field(default="Asia/Jakarta", description="The district's zone, for times that people read")
 
 
 class BrokerSettings(_Section):

@@ -18,6 +18,7 @@ COMMANDS = {
     "world": "simulator.commands:world",
     "board": "simulator.commands:board",
     "police-desk": "simulator.police.commands:police_desk",
+    "mail-sink": "simulator.mail:mail_sink",
     "gateway": "gateway.commands.gateway:gateway",
     "broker": "gateway.commands.broker:broker",
     "config": "gateway.commands.config:config",

@@ -20,6 +20,7 @@ PINS_KEPT = 200  # of each light: some 20 s of its fastest pattern
 MEANS = {
     "received": "the gateway has the alarm on disk",
     "accepted": "the police's system has taken it",
+    "relatives": "a relative was sent the message",
     "acknowledged": "an operator has seen it",
     "dispatched": "officers are assigned",
     "on_scene": "they have arrived",

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from gateway.broker.running import find_mosquitto
 from gateway.clock import now_us
 from gateway.registry.devices import Device, add_device, find_device
-from gateway.registry.people import add_owner
+from gateway.registry.people import add_owner, add_relative, list_relatives, revoke_relative
 from gateway.registry.provision import device_settings
 from gateway.settings import Settings, load_settings
 from gateway.settings_example import write_example
@@ -33,8 +33,9 @@ from sigap.problem import Problem
 from sigap.processes import Processes, require_free, sigap_command
 from simulator.world.client import WorldClient
 
-BROKER, GATEWAY, POLICE, WORLD = "broker", "gateway", "police-desk", "world"
+BROKER, GATEWAY, POLICE, MAIL, WORLD = "broker", "gateway", "police-desk", "mail-sink", "world"
 READY_LIMIT_S = 30.0
+RELATIVE = "Keluarga contoh"
 LEAST_FREE_BYTES = 32 << 20  # two flash images of 2 MiB, the database, the logs
 
 
@@ -45,6 +46,7 @@ class Ports:
     broker: int = 18883
     gateway: int = 8470
     police: int = 8480
+    mail: int = 8425
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Local:
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
         self.config = self.folder / "sigap.toml"
+        self.mails = self.folder / "mails"
         self.processes = Processes(self.folder / "logs")
         self.settings: Settings
         self.store: Store
@@ -113,6 +116,7 @@ class Local:
             (self.ports.broker, "broker"),
             (self.ports.gateway, "gateway"),
             (self.ports.police, "police desk"),
+            (self.ports.mail, "mail sink"),
         ):
             require_free(port, what, f"End what listens there, or choose another with --{what.split()[0]}-port")
         free = shutil.disk_usage(self.folder).free
@@ -134,7 +138,7 @@ class Local:
     def start_all(self, limit_s: float = READY_LIMIT_S) -> None:
         """Start every part; returns when the gateway is healthy and has heard every button."""
         since_us = now_us()
-        self.start(BROKER, GATEWAY, POLICE)
+        self.start(BROKER, GATEWAY, POLICE, MAIL)
         self.processes.wait_until(lambda: bool(self.health().get("ok")), "a healthy gateway", limit_s)
         self.processes.wait_until(lambda: _answers(self.police_url), "an answer of the police desk", limit_s)
         # A heartbeat that reaches the broker before the gateway has ever subscribed is lost: so the buttons come last.
@@ -196,6 +200,8 @@ class Local:
     def _command(self, name: str) -> list[str]:
         if name == WORLD:
             return sigap_command("world", "--config", str(self.folder / "boards.json"), "--run-dir", str(self.folder))
+        if name == MAIL:
+            return sigap_command("mail-sink", "--port", str(self.ports.mail), "--dir", str(self.mails))
         if name != POLICE:
             return sigap_command(name, "--config", str(self.config))
         backend = self.settings.backends[0]
@@ -207,20 +213,34 @@ class Local:
 
     def _registered(self, conn: Any, button: Button) -> Device:
         found = find_device(conn, button.name)
-        if found is not None:
-            return found
-        add_owner(conn, name=button.owner, now_us=now_us())
-        name, lat, lon = button.site or (None, None, None)
-        return add_device(
-            conn,
-            name=button.name,
-            owner=button.owner,
-            silent=button.silent,
-            site_name=name,
-            site_lat=lat,
-            site_lon=lon,
-            now_us=now_us(),
-        )
+        if found is None:
+            add_owner(conn, name=button.owner, now_us=now_us())
+            name, lat, lon = button.site or (None, None, None)
+            found = add_device(
+                conn,
+                name=button.name,
+                owner=button.owner,
+                silent=button.silent,
+                site_name=name,
+                site_lat=lat,
+                site_lon=lon,
+                now_us=now_us(),
+            )
+        self._register_relative(conn, button, found)
+        return found
+
+    def _register_relative(self, conn: Any, button: Button, device: Device) -> None:
+        """The owner's one relative, reached at the mail sink of this run."""
+        listed = {one.name: one.channel for one in list_relatives(conn, owner_id=device.owner_id)}
+        if listed.get(RELATIVE) == self._channel():
+            return
+        if RELATIVE in listed:
+            revoke_relative(conn, button.owner, RELATIVE, now_us())
+        add_relative(conn, owner=button.owner, name=RELATIVE, channel=self._channel(), now_us=now_us())
+
+    def _channel(self) -> str:
+        """The mail sink as Apprise's address."""
+        return f"mailto://127.0.0.1:{self.ports.mail}/?from=sigap@example.org&to=keluarga@example.org&mode=insecure"
 
     def _write_world(self, devices: dict[str, Device]) -> None:
         boards = [

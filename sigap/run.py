@@ -47,6 +47,7 @@ def port_option(name: str, what: str, default: int):
 @port_option("broker", "Port of the MQTT broker.", DEFAULT.broker)
 @port_option("gateway", "Port of the gateway's HTTP side.", DEFAULT.gateway)
 @port_option("police", "Port of the police desk's page.", DEFAULT.police)
+@port_option("mail", "Port of the mail sink.", DEFAULT.mail)
 def run(
     folder: Path,
     once: bool,
@@ -56,8 +57,9 @@ def run(
     broker_port: int,
     gateway_port: int,
     police_port: int,
+    mail_port: int,
 ) -> None:
-    """Run a whole Sigap on this machine: broker, gateway, a police desk and two virtual buttons.
+    """Run a whole Sigap on this machine: broker, gateway, a police desk, a mail sink and two virtual buttons.
 
     citizen-1 has a GPS; shop-1 is silent, at a fixed site. Press them from another terminal. A part that dies is
     started again. Ctrl-C ends everything.
@@ -75,7 +77,7 @@ def run(
             _once(auto or ONCE_AUTO, limit_s, as_json)
         else:
             with contextlib.suppress(Interrupted):  # the way it is meant to end
-                _stay(Local(folder, Ports(broker_port, gateway_port, police_port), auto=auto or {}))
+                _stay(Local(folder, Ports(broker_port, gateway_port, police_port, mail_port), auto=auto or {}))
             _say("ended; nothing is left running")
 
 
@@ -115,6 +117,7 @@ def _welcome(local: Local) -> list[str]:
         f"  look        {local.police_url}   the police desk; its buttons send each stage back",
         f"  press       {sigap} press shop-1{where}       in another terminal (or citizen-1, whose light answers)",
         f"  pull a plug {sigap} board off shop-1{where}   and on again",
+        f"  mails       {local.mails}   what relatives were sent",
         f"  list        {sigap} incidents --config {local.config}",
         f"  logs        {local.processes.log_dir}",
         "",
@@ -127,7 +130,7 @@ def _once(auto: dict[str, float], limit_s: float, as_json: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix="sigap-once-"))
     kept = False
     try:
-        local = Local(folder, Ports(free_port(), free_port(), free_port()), auto=auto)
+        local = Local(folder, Ports(free_port(), free_port(), free_port(), free_port()), auto=auto)
         with _running(local):
             document = _one_press(local, limit_s)
         click.echo(json.dumps(document, indent=2) if as_json else as_text(document))

@@ -20,7 +20,7 @@ from panic_wire.frames import alarm_id
 from panic_wire.topics import device_name
 from simulator import observe
 
-STAGES = ("pressed", "received", "accepted", "acknowledged", "dispatched", "on_scene", "closed")
+STAGES = ("pressed", "received", "accepted", "relatives", "acknowledged", "dispatched", "on_scene", "closed")
 SHOWN = ("sending", "received", "acknowledged", "dispatched")
 KINDS = {"opened": "received", "alarm_joined": "received"}  # events whose stage has another name
 LOOK_EVERY_S = 0.001

@@ -10,8 +10,11 @@ import click
 from gateway.clock import now_us
 from gateway.commands.options import config_option, json_option, print_json, print_table
 from gateway.registry import csv_import, people
+from gateway.relatives.notify import send
 from gateway.settings import load_settings
 from gateway.store.engine import Store, open_store
+from gateway.words import translator
+from sigap.problem import Problem
 
 
 @click.group()
@@ -150,6 +153,32 @@ def relative_revoke(owner: str, name: str, config_path: Path) -> None:
     with _store(config_path) as store, store.write() as conn:
         revoked = people.revoke_relative(conn, owner, name, now_us())
     click.echo(f"revoked {revoked.name}")
+
+
+@relative.command("test")
+@click.argument("owner")
+@config_option
+def relative_test(owner: str, config_path: Path) -> None:
+    """Send a test message to every relative of OWNER, now, and say for each how it went.
+
+    \b
+    sigap relative test "Toko Sinar"
+    """
+    with _store(config_path) as store, store.read() as conn:
+        whose = people.find_owner(conn, owner)
+        found = people.list_relatives(conn, owner_id=whose.id)
+    if not found:
+        raise Problem(f"{owner} has no relatives", "Add one: `sigap relative add OWNER NAME CHANNEL`")
+    _ = translator(whose.language)
+    title = _("Sigap: a test message for {name}").format(name=whose.name)
+    body = _("This is a test. Nothing has happened. In an emergency a message of {name} would reach you here.")
+    failed = 0
+    for one in found:
+        error = send(one.channel, title, body.format(name=whose.name))
+        failed += error is not None
+        click.echo(f"{one.name}: {'sent' if error is None else error}")
+    if failed:
+        raise Problem(f"{failed} of {len(found)} were not reached", "Correct their channels and test again")
 
 
 def _store(config_path: Path) -> Store:

@@ -18,6 +18,7 @@ from gateway.incidents.events import record
 from gateway.incidents.facts import age_is_minimum, fix, is_another_fix, pressed_at
 from gateway.outbox import rows
 from gateway.registry.devices import Device, get_device
+from gateway.registry.people import list_relatives
 from gateway.store.schema import alarms, incidents
 from panic_wire.frames import Alarm, Header
 from panic_wire.topics import device_name
@@ -125,6 +126,8 @@ class Book:
         device = get_device(conn, incident.device_id)
         assert device is not None  # a foreign key says so
         self._tell_backends(conn, incident_id, device, stage, now_us, but=actor)
+        if stage in (stages.DISPATCHED, stages.CLOSED):
+            self._tell_relatives(conn, incident_id, device, stage, now_us)
         return True
 
     def _first(
@@ -165,6 +168,8 @@ class Book:
         actor = f"device:{device_name(device.id)}"
         record(conn, incident_id, received_at, kind, actor, {**known, "gesture": alarm.gesture})
         self._tell_backends(conn, incident_id, device, kind, received_at)
+        if kind == stages.OPENED:
+            self._tell_relatives(conn, incident_id, device, kind, received_at)
         return self._taken(conn, incident_id, new=True, wakes=True)
 
     def _better(
@@ -222,6 +227,22 @@ class Book:
                 incident_id=incident_id,
                 kind="status",
                 payload={"device": name, "activation": alarm.activation, "stage": stage},
+                now_us=now_us,
+            )
+
+    def _tell_relatives(self, conn: sa.Connection, incident_id: str, device: Device, change: str, now_us: int) -> None:
+        """Write one delivery for each relative on the owner's list: the alarm, help on the way, the end."""
+        listed = [] if device.owner_id is None else list_relatives(conn, owner_id=device.owner_id)
+        if not listed:
+            return
+        payload = {"change": change, "data": cloudevents.incident_data(conn, incident_id, device, change)}
+        for relative in listed:
+            rows.enqueue(
+                conn,
+                destination=f"relative:{relative.id}",
+                incident_id=incident_id,
+                kind="message",
+                payload=payload,
                 now_us=now_us,
             )
 

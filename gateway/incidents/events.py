@@ -6,7 +6,7 @@ Data by kind; times in microseconds UTC:
   accuracy_m, fix_at
 - position: activation, lat_e7, lon_e7, accuracy_m, fix_at. press_time: activation, pressed_at, age_is_minimum
 - accepted, acknowledged, dispatched, on_scene, closed: what the actor said (closed: disposition)
-- told: activation, stage. refused: stage, state
+- told: activation, stage. refused: stage, state. relatives: relative (name), change (what they were told of)
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ DISPOSITIONS = ("genuine", "false", "test", "exercise", "unfounded")
 
 # Kinds of events (`events.kind`).
 OPENED, ALARM_JOINED, POSITION, PRESS_TIME = "opened", "alarm_joined", "position", "press_time"
-TOLD, REFUSED = "told", "refused"  # kept for the audit; they change nothing
+TOLD, REFUSED, RELATIVES = "told", "refused", "relatives"  # kept for the audit; they change nothing
 
 Position = tuple[int, int, int | None, int | None]  # lat_e7, lon_e7, accuracy_m, fix_at
 

@@ -171,6 +171,14 @@ def list_relatives(conn: sa.Connection, *, owner_id: int | None = None) -> list[
     return [Relative(*row) for row in conn.execute(query)]
 
 
+def get_relative(conn: sa.Connection, relative_id: int) -> Relative | None:
+    """The relative with this id, revoked or not, or None."""
+    row = conn.execute(sa.select(relatives).where(relatives.c.id == relative_id)).first()
+    if row is None:
+        return None
+    return Relative(row.id, row.owner_id, row.name, row.channel, row.wants_tests, row.revoked_at is not None)
+
+
 def revoke_relative(conn: sa.Connection, owner: str, name: str, now_us: int) -> Relative:
     """Take a person off an owner's list; a Problem when nobody of that name is on it."""
     whose = find_owner(conn, owner)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from gateway.incidents.cloudevents import OPENED_TYPE
 from panic_wire.topics import device_name
 from sigap.local import BROKER, GATEWAY, POLICE, WORLD, Local
 from sigap.processes import sigap_command
@@ -76,10 +77,10 @@ def check_the_end(one: Local, world: WorldClient, since: int) -> None:
     assert len(committed(one)) == 1
     assert event_kinds(one).count("opened") == 1
     assert event_kinds(one).count("accepted") == 1
-    got = received_by_police(one, at_least=1)
-    assert len({each["webhook_id"] for each in got}) == 1
-    assert len({each["body"]["data"]["incident"] for each in got}) == 1
-    assert len(got) == 1  # the desk keeps one entry an id; `times` says how often it came
+    told = received_by_police(one, at_least=1)
+    assert len({each["body"]["data"]["incident"] for each in told}) == 1
+    # The desk keeps one entry an id, however often it came; a fix that comes meanwhile is an update of its own.
+    assert [each["body"]["type"] for each in told].count(OPENED_TYPE) == 1
     (state,) = [each for each in world.boards() if each["name"] == NAME]
     assert state["resets"] == 0
 
@@ -127,7 +128,7 @@ def test_killed_with_the_webhook_in_flight(one: Local, world: WorldClient) -> No
     one.processes.restart(GATEWAY)
     check_the_end(one, world, since)
     again = received_by_police(one, at_least=1)
-    assert [each["webhook_id"] for each in again] == [each["webhook_id"] for each in first]
+    assert again[0]["webhook_id"] == first[0]["webhook_id"]
     assert len(again[0]["times"]) == 2
 
 

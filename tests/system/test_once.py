@@ -12,6 +12,8 @@ import subprocess
 import threading
 import time
 import tomllib
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from tests.system.wire import Segment, Wire, may_listen
 LIMIT_S = 60.0
 DEBOUNCE_MS = 30
 CLOSE_MS = 60  # two measurements of one thing, on a machine that does other work too
-STAGES = ["pressed", "received", "accepted", "acknowledged", "dispatched", "on_scene", "closed"]
+STAGES = ["pressed", "received", "accepted", "relatives", "acknowledged", "dispatched", "on_scene", "closed"]
 DOWN = re.compile(rb"sigap/v1/d/([0-9a-f]{8})/down")
 
 
@@ -42,6 +44,7 @@ class Witness:
         self.backend: dict[str, Any] = {}
         self.pins: list[dict[str, Any]] = []
         self.receipt: tuple[float, int] | None = None  # when it left, of which activation
+        self.mails: dict[str, EmailMessage] = {}
         self._police_port = 0
 
     @property
@@ -93,6 +96,8 @@ class Witness:
                     self.backend = tomllib.loads((folder / "sigap.toml").read_text())["backends"][0]
                     log = (folder / "logs" / "police-desk.log").read_text()
                     self._police_port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", log)[1])  # type: ignore[index]
+                for path in sorted((folder / "mails").glob("*.eml")):
+                    self.mails[path.name] = message_from_bytes(path.read_bytes(), policy=policy.default)
                 self.pins += world.pins("citizen-1", self.pins[-1]["seq"] if self.pins else 0)
         if world is not None:
             world.close()
@@ -121,7 +126,9 @@ def test_what_once_says_is_what_happened(tmp_path: Path) -> None:
 
     # Its shape, and that time only goes forward.
     assert list(said["stages"]) == STAGES
-    times = list(said["stages"].values())
+    # Relatives are told beside the police, so their mail may come before or after what the police do.
+    assert said["stages"]["relatives"] >= said["stages"]["received"]
+    times = [at for stage, at in said["stages"].items() if stage != "relatives"]
     assert times == sorted(times)
     assert list(said["shown"]) == ["sending", "received", "acknowledged", "dispatched"]
     assert said["device"] == witness.device["device"]
@@ -163,6 +170,11 @@ def test_what_once_says_is_what_happened(tmp_path: Path) -> None:
     assert posts[0].at - pressed_at >= said["stages"]["received"] - CLOSE_MS
     assert posts[0].at - pressed_at <= said["stages"]["accepted"] + 1
 
+    # The mails that the relatives got, as they lay in the sink.
+    subjects = [message["subject"] for message in witness.mails.values()]
+    assert "menekan tombol darurat" in subjects[0]
+    assert "Posisi: " in next(iter(witness.mails.values())).get_content()
+
     # It left nothing: no folder, no process.
     assert list(tmp_path.glob("sigap-once-*")) == []
     assert not _processes_in(tmp_path)
@@ -184,7 +196,7 @@ def test_a_stage_that_does_not_come_is_named(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     said = json.loads(done.stdout)
-    assert list(said["stages"]) == STAGES[:4]
+    assert [stage for stage in said["stages"] if stage != "relatives"] == [*STAGES[:3], "acknowledged"]
     last = done.stderr.strip().splitlines()[-1]
     assert "what did not come: dispatched, on_scene, closed" in last
     assert str(tmp_path) in last  # the logs are kept, and it says where

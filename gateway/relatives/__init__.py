@@ -1,0 +1,1 @@
+"""The registered message to an owner's relatives, and what follows it."""
