@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.settings import HttpSettings
@@ -26,7 +26,7 @@ IDLE_LIMIT_S = 10.0
 STOP_LIMIT_S = 1
 
 
-def build_app(routes: Sequence[Route], health: Callable[[], dict[str, Any]]) -> Starlette:
+def build_app(routes: Sequence[BaseRoute], health: Callable[[], dict[str, Any]]) -> Starlette:
     """health: called in a thread; its "ok" decides between 200 and 503."""
 
     async def show_health(_request: Request) -> JSONResponse:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.backends.webhook import WebhookBackend
+from gateway.desk.pages import Desk
 from gateway.http import Server, build_app, listen
 from gateway.inbound import callbacks
 from gateway.incidents.book import Book
@@ -88,7 +89,9 @@ class Gateway:
         self._outbox = Outbox(store, destinations)
         self._writer = Writer(store, self._intake, self._link, self._book, self._outbox.wake)
         routes = callbacks.routes(store, self._book, settings.backends, self._outbox.wake)
-        self._server = Server(build_app(routes, self.health))
+        zone = ZoneInfo(settings.gateway.time_zone)
+        desk = Desk(store, self._book, self._outbox.wake, zone, settings.gateway.name)
+        self._server = Server(build_app([*routes, *desk.routes()], self.health))
         self._outbox_runs = False
 
     async def run(self, listener: Any) -> None:

@@ -25,6 +25,7 @@ COMMANDS = {
     "device": "gateway.commands.registry:device",
     "owner": "gateway.commands.registry:owner",
     "relative": "gateway.commands.registry:relative",
+    "operator": "gateway.commands.operators:operator",
     "incidents": "gateway.commands.views:incidents",
     "devices": "gateway.commands.views:devices",
     "quarantine": "gateway.commands.views:quarantine",

@@ -114,7 +114,8 @@ def _welcome(local: Local) -> list[str]:
         sigap = sigap.absolute().relative_to(Path.cwd())
     return [
         "",
-        f"  look        {local.police_url}   the police desk; its buttons send each stage back",
+        f"  desk        {local.login_link()}   log in with this link, once, within ten minutes",
+        f"  police      {local.police_url}   another police system's desk: its buttons send each stage back",
         f"  press       {sigap} press shop-1{where}       in another terminal (or citizen-1, whose light answers)",
         f"  pull a plug {sigap} board off shop-1{where}   and on again",
         f"  mails       {local.mails}   what relatives were sent",

@@ -65,6 +65,26 @@ devices = sa.Table(
     sa.Column("heartbeat", sa.Text),  # JSON of the newest heartbeat
 )
 
+operators = sa.Table(
+    "operators",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("password_hash", sa.Text, nullable=False),  # argon2id, in its own encoding
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+)
+
+sessions = sa.Table(  # of the desk's pages, and one-time login links
+    "sessions",
+    metadata,
+    sa.Column("token_hash", sa.LargeBinary, primary_key=True),  # SHA-256: a stolen database logs nobody in
+    sa.Column("operator_id", sa.ForeignKey("operators.id"), nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),  # session, link
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+)
+
 replay_windows = sa.Table(
     "replay_windows",
     metadata,

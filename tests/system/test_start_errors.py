@@ -33,7 +33,7 @@ def said(command: list[str], env: dict[str, str] | None = None, code: int = 1) -
 
 def run(folder: Path, **ports: int) -> list[str]:
     """`sigap run` in a folder, on free ports but for those given."""
-    chosen = {"broker": free_port(), "gateway": free_port(), "police": free_port(), **ports}
+    chosen = {"broker": free_port(), "gateway": free_port(), "police": free_port(), "mail": free_port(), **ports}
     options = [part for name, port in chosen.items() for part in (f"--{name}-port", str(port))]
     return sigap_command("run", "--dir", str(folder), *options)
 
@@ -46,7 +46,8 @@ def taken() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("part", "words"), [("broker", "the broker"), ("gateway", "the gateway"), ("police", "the police desk")]
+    ("part", "words"),
+    [("broker", "the broker"), ("gateway", "the gateway"), ("police", "the police desk"), ("mail", "the mail sink")],
 )
 def test_a_port_in_use(tmp_path: Path, part: str, words: str) -> None:
     with taken() as port:

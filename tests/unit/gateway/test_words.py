@@ -15,7 +15,8 @@ GATEWAY = Path(gateway.__file__).parent
 
 def texts() -> set[str]:
     """What the code says by _("...")."""
-    found = extract_from_dir(GATEWAY, method_map=[("**.py", "python")], keywords={"_": None})
+    methods = [("**.py", "python"), ("**.html", "jinja2.ext.babel_extract")]
+    found = extract_from_dir(GATEWAY, method_map=methods, keywords={"_": None})
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
 
 

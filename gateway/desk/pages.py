@@ -1,0 +1,242 @@
+"""The desk's pages and what its buttons do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from gateway.clock import Clock, now_us
+from gateway.desk import look
+from gateway.desk.guard import ANYBODY, COOKIE, HEADERS, STAFF, Guard, Limiter, Visit, set_session
+from gateway.desk.live import Live
+from gateway.incidents import stages
+from gateway.incidents.book import Book, UnknownIncident
+from gateway.registry import logins, operators
+from gateway.registry.operators import ADMINISTRATOR
+from gateway.store.engine import Store
+from gateway.store.problems import StoreProblem
+from gateway.words import DEFAULT, LANGUAGES, translator
+
+log = logging.getLogger("sigap.desk")
+
+FOLDER = Path(__file__).parent
+LANGUAGE_COOKIE = "sigap_language"
+TEXT_LIMIT = 300
+ACTIONS = stages.STATES[1:]
+# Said by the templates; named here, so that they are found for translation.
+_ = str
+STATE_WORDS = {
+    "open": _("new"),
+    "accepted": _("taken by the police's system"),
+    "acknowledged": _("seen"),
+    "dispatched": _("unit on its way"),
+    "on_scene": _("on scene"),
+    "closed": _("closed"),
+    "opened": _("emergency button pressed"),
+    "alarm_joined": _("pressed again"),
+    "position": _("new position"),
+    "press_time": _("press time put right"),
+    "told": _("the button shows it"),
+    "refused": _("came too late"),
+    "relatives": _("a relative was told"),
+}
+ACTION_WORDS = {
+    "acknowledged": _("I have seen it"),
+    "dispatched": _("Send unit"),
+    "on_scene": _("They are on scene"),
+    "closed": _("Close"),
+}
+DISPOSITION_WORDS = {
+    "genuine": _("genuine"),
+    "false": _("false alarm"),
+    "test": _("test"),
+    "exercise": _("exercise"),
+    "unfounded": _("unfounded"),
+}
+
+
+class Desk:
+    """routes() for gateway.http. wake: called after each commit that put something into the outbox."""
+
+    def __init__(
+        self, store: Store, book: Book, wake: Callable[[], None], zone: ZoneInfo, name: str, clock: Clock = now_us
+    ) -> None:
+        self._store, self._book, self._wake, self._zone, self._name = store, book, wake, zone, name
+        self._clock, self._guard, self._limiter, self._live = clock, Guard(store, clock), Limiter(), Live(store)
+        self._templates = Environment(
+            loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined
+        )
+
+    def routes(self) -> list[Route | Mount]:
+        """Every route with the roles that may use it. Files of our own need no login."""
+        pages = [
+            ("/login", "GET", self.login_page, ANYBODY),
+            ("/login", "POST", self.login, ANYBODY),
+            ("/link", "GET", self.link_page, ANYBODY),
+            ("/link", "POST", self.link, ANYBODY),
+            ("/language", "POST", self.language, ANYBODY),
+            ("/logout", "POST", self.logout, STAFF),
+            ("/", "GET", self.queue, STAFF),
+            ("/live", "GET", self.live, STAFF),
+            ("/incidents/{id}", "GET", self.incident, STAFF),
+            ("/incidents/{id}/{stage}", "POST", self.act, STAFF),
+            ("/operators", "GET", self.operators, (ADMINISTRATOR,)),
+        ]
+        self.table = [(method, path, roles) for path, method, _, roles in pages]
+        routes = [Route(path, self._guard.guarded(page, roles), methods=[how]) for path, how, page, roles in pages]
+        return [*routes, Mount("/static", StaticFiles(directory=FOLDER / "static"))]
+
+    # Before the login.
+
+    async def login_page(self, visit: Visit) -> Response:
+        return self._page(visit, "login.html", problem=None)
+
+    async def login(self, visit: Visit) -> Response:
+        name, password = visit.form.get("name", "").strip(), visit.form.get("password", "")
+        address = visit.request.client.host if visit.request.client else ""
+        keys = (f"name {name[:100].casefold()}", f"address {address}")
+        _ = self._translate(visit)
+        if self._limiter.is_blocked(*keys):
+            problem = _("Too many wrong passwords. Wait five minutes, or ask an administrator for a link.")
+            return self._page(visit, "login.html", 429, problem=problem)
+        operator = await asyncio.to_thread(self._verified, name, password)
+        if operator is None:
+            self._limiter.failed(*keys)
+            log.warning("a login of %r from %s failed", name[:100], address)
+            return self._page(visit, "login.html", 401, problem=_("Name or password is wrong."))
+        token = await asyncio.to_thread(self._begin, operator.id)
+        return set_session(RedirectResponse("/", 303), token, visit.request.url.scheme == "https")
+
+    async def link_page(self, visit: Visit) -> Response:
+        # A button and no redirect: what only looks at a link must not use it up.
+        return self._page(visit, "link.html", token=visit.request.query_params.get("t", "")[:100])
+
+    async def link(self, visit: Visit) -> Response:
+        token = await asyncio.to_thread(self._take_link, visit.form.get("t", ""))
+        if token is None:
+            _ = self._translate(visit)
+            problem = _("This link was used, or is too old. Log in, or ask for another.")
+            return self._page(visit, "login.html", 401, problem=problem)
+        return set_session(RedirectResponse("/", 303), token, visit.request.url.scheme == "https")
+
+    async def language(self, visit: Visit) -> Response:
+        response = RedirectResponse("/", 303)
+        if (wanted := visit.form.get("language")) in LANGUAGES:
+            response.set_cookie(LANGUAGE_COOKIE, wanted, max_age=365 * 86400, httponly=True, samesite="strict")
+        return response
+
+    async def logout(self, visit: Visit) -> Response:
+        await asyncio.to_thread(self._end, visit.token)
+        response = RedirectResponse("/login", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    # The desk.
+
+    async def queue(self, visit: Visit) -> Response:
+        newest, found = await asyncio.to_thread(self._read, lambda conn: look.queue(conn, self._zone))
+        return self._page(visit, "queue.html", incidents=found, newest=newest)
+
+    async def incident(self, visit: Visit) -> Response:
+        wanted = visit.request.path_params["id"]
+        newest, found = await asyncio.to_thread(self._read, lambda conn: look.incident(conn, wanted, self._zone))
+        if found is None:
+            raise HTTPException(404, "there is no such incident", headers=HEADERS)
+        came_second = visit.request.query_params.get("second", "")
+        who = None
+        if came_second in ACTIONS:
+            _, who = await asyncio.to_thread(self._read, lambda conn: look.who_did(conn, wanted, came_second))
+        return self._page(visit, "incident.html", incident=found, newest=newest, second=came_second, who=who)
+
+    async def act(self, visit: Visit) -> Response:
+        wanted, stage = visit.request.path_params["id"], visit.request.path_params["stage"]
+        if stage not in ACTIONS:
+            raise HTTPException(404, "there is no such stage", headers=HEADERS)
+        data = {
+            key: visit.form[key].strip()[:TEXT_LIMIT] for key in ("unit", "note") if visit.form.get(key, "").strip()
+        }
+        if stage == stages.DISPATCHED and "unit" not in data:
+            raise HTTPException(400, "name the unit that is sent", headers=HEADERS)
+        if stage == stages.CLOSED:
+            data["disposition"] = visit.form.get("disposition", "")
+            if data["disposition"] not in stages.DISPOSITIONS:
+                raise HTTPException(400, "say how it ended", headers=HEADERS)
+        assert visit.operator is not None
+        actor = f"operator:{visit.operator.name}"
+        try:
+            changed = await asyncio.to_thread(self._record, wanted, stage, actor, data)
+        except UnknownIncident as error:
+            raise HTTPException(404, "there is no such incident", headers=HEADERS) from error
+        except (OperationalError, StoreProblem) as error:
+            log.error("what %s did could not be stored: %s", actor, error)
+            raise HTTPException(503, "it could not be stored; do it again", headers=HEADERS) from error
+        if not changed:
+            return RedirectResponse(f"/incidents/{wanted}?second={stage}", 303)
+        self._wake()
+        return RedirectResponse(f"/incidents/{wanted}", 303)
+
+    async def live(self, visit: Visit) -> Response:
+        if self._live.is_full:
+            raise HTTPException(503, "too many desks are open", headers=HEADERS)
+        last = visit.request.headers.get("last-event-id") or visit.request.query_params.get("seen", "0")
+        seen = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0
+        return StreamingResponse(self._live.stream(seen), media_type="text/event-stream")
+
+    async def operators(self, visit: Visit) -> Response:
+        newest, found = await asyncio.to_thread(self._read, operators.list_operators)
+        return self._page(visit, "operators.html", operators=found, newest=newest)
+
+    # What touches the store, in threads.
+
+    def _read(self, what: Callable[[Any], Any]) -> tuple[int, Any]:
+        with self._store.read() as conn:
+            return look.newest_event(conn), what(conn)
+
+    def _record(self, incident: str, stage: str, actor: str, data: dict[str, Any]) -> bool:
+        with self._store.write() as conn:
+            return self._book.record_stage(conn, incident, stage, actor, data, self._clock())
+
+    def _verified(self, name: str, password: str) -> operators.Operator | None:
+        with self._store.read() as conn:
+            found, hashed = operators.find_hash(conn, name)
+        return found if operators.is_password(password, hashed) else None
+
+    def _begin(self, operator_id: int) -> str:
+        with self._store.write() as conn:
+            return logins.begin(conn, operator_id, self._clock())
+
+    def _take_link(self, token: str) -> str | None:
+        with self._store.write() as conn:
+            return logins.take_link(conn, token, self._clock())
+
+    def _end(self, token: str) -> None:
+        with self._store.write() as conn:
+            logins.end(conn, token)
+
+    def _translate(self, visit: Visit) -> Callable[[str], str]:
+        return translator(visit.request.cookies.get(LANGUAGE_COOKIE, DEFAULT))
+
+    def _page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
+        language = visit.request.cookies.get(LANGUAGE_COOKIE, DEFAULT)
+        words = {
+            "_": translator(language),
+            "language": language if language in LANGUAGES else DEFAULT,
+            "visit": visit,
+            "gateway": self._name,
+            "states": STATE_WORDS,
+            "actions": ACTION_WORDS,
+            "dispositions": DISPOSITION_WORDS,
+            "shown_data": look.shown_data,
+        }
+        return HTMLResponse(self._templates.get_template(template).render({**words, **values}), status)

@@ -1,0 +1,286 @@
+"""The desk over real HTTP: who may do what, forms, two operators at once, texts that are markup, the live line."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from gateway.clock import now_us
+from gateway.desk.guard import FAILURES, Limiter
+from gateway.desk.pages import Desk
+from gateway.incidents.book import Book
+from gateway.registry import logins, operators
+from gateway.registry.devices import get_device
+from gateway.registry.people import add_owner
+from gateway.store.engine import Store
+from gateway.store.schema import devices, events
+from panic_wire.frames import ALARM, Alarm, Header
+from tests.unit.gateway.outbox_lab import DEVICE, lab_store, served
+
+PASSWORD = "rahasia sekali"
+MARKUP = "<script>alert(1)</script> & co"
+# Every route of the desk and who may use it. A route that is missing here fails test_every_route.
+ANYBODY, STAFF, ADMINISTRATORS = {None, "operator", "administrator"}, {"operator", "administrator"}, {"administrator"}
+ROUTES = {
+    ("GET", "/login"): ANYBODY,
+    ("POST", "/login"): ANYBODY,
+    ("GET", "/link"): ANYBODY,
+    ("POST", "/link"): ANYBODY,
+    ("POST", "/language"): ANYBODY,
+    ("POST", "/logout"): STAFF,
+    ("GET", "/"): STAFF,
+    ("GET", "/live"): STAFF,
+    ("GET", "/incidents/{id}"): STAFF,
+    ("POST", "/incidents/{id}/{stage}"): STAFF,
+    ("GET", "/operators"): ADMINISTRATORS,
+}
+
+
+class Browser:
+    """Cookies, and the form token of the last page."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._where = parts.hostname or "", parts.port or 0
+        self.cookies: dict[str, str] = {}
+        self.form_token = ""
+
+    def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> tuple[int, str, Any]:
+        """(status, body, headers); redirects are not followed."""
+        connection = http.client.HTTPConnection(*self._where, timeout=10)
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        body = None if form is None else urlencode(form)
+        kind = {} if body is None else {"content-type": "application/x-www-form-urlencoded"}
+        connection.request(method, path, body, {"cookie": cookie, "accept": "text/html", **kind, **headers})
+        answer = connection.getresponse()
+        if answer.getheader("content-type", "").startswith("text/event-stream"):
+            text = answer.readline().decode()
+            connection.close()
+            return answer.status, text, answer.headers
+        text = answer.read().decode()
+        connection.close()
+        for value in answer.headers.get_all("set-cookie", []):
+            name, _, rest = value.partition("=")
+            self.cookies[name] = rest.split(";")[0].strip('"')
+        if found := re.search(r'name="form_token" value="([0-9a-f]+)"', text):
+            self.form_token = found[1]
+        return answer.status, text, answer.headers
+
+    def post(self, path: str, **form: str) -> tuple[int, str, Any]:
+        return self.ask("POST", path, {"form_token": self.form_token, **form})
+
+    def log_in(self, name: str, password: str = PASSWORD) -> int:
+        return self.ask("POST", "/login", {"name": name, "password": password})[0]
+
+
+@pytest.fixture(scope="module")
+def password_hash() -> str:
+    return operators.hash_password(PASSWORD)
+
+
+@pytest.fixture
+def store(tmp_path: Path, password_hash: str) -> Iterator[Store]:
+    with lab_store(tmp_path) as store:
+        with store.write() as conn:
+            for name, role in (("Ani", "operator"), ("Budi", "operator"), ("Citra", "administrator")):
+                operators.add_operator(conn, name=name, password_hash=password_hash, role=role, now_us=now_us())
+            owner = add_owner(conn, name=MARKUP, registered_message=MARKUP, now_us=now_us())
+            conn.execute(devices.update().values(owner_id=owner.id))
+        yield store
+
+
+@pytest.fixture
+def incident(store: Store) -> str:
+    with store.write() as conn:
+        device = get_device(conn, DEVICE)
+        assert device is not None
+        alarm = Alarm(1, lat_e7=-69932000, lon_e7=1104203000, accuracy_m=5)
+        return Book([], "test").take_alarm(conn, device, Header(ALARM, 0, DEVICE, 1, 1), alarm, now_us()).incident_id
+
+
+@pytest.fixture
+def desk(store: Store) -> Desk:
+    return Desk(store, Book([], "test"), lambda: None, ZoneInfo("Asia/Jakarta"), "polres-test")
+
+
+@pytest.fixture
+def url(desk: Desk) -> Iterator[str]:
+    with served(Starlette(routes=desk.routes())) as url:
+        yield url
+
+
+def in_as(url: str, name: str) -> Browser:
+    browser = Browser(url)
+    assert browser.log_in(name) == 303
+    assert browser.ask("GET", "/")[0] == 200
+    return browser
+
+
+def history(store: Store) -> list[tuple[str, str]]:
+    with store.read() as conn:
+        return [(row.kind, row.actor) for row in conn.execute(events.select().order_by(events.c.id)).all()]
+
+
+def test_every_route_is_in_the_table(desk: Desk) -> None:
+    found = {
+        (method, route.path)
+        for route in desk.routes()
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert found == set(ROUTES)
+
+
+@pytest.mark.parametrize("role", [None, "operator", "administrator"])
+def test_every_route(url: str, incident: str, role: str | None) -> None:
+    name = {None: None, "operator": "Ani", "administrator": "Citra"}[role]
+    for (method, path), allowed in ROUTES.items():
+        browser = Browser(url) if name is None else in_as(url, name)
+        where = path.format(id=incident, stage="acknowledged")
+        form = {"form_token": browser.form_token} if method == "POST" else None
+        status, _, headers = browser.ask(method, where, form, accept="application/json")
+        refused = status == 403 or (status == 401 and path not in ("/login", "/link"))
+        assert refused == (role not in allowed), (method, path, status)
+        assert status < 500
+        if refused or method == "GET":
+            assert "default-src 'none'" in headers["content-security-policy"], path
+            assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_one_emergency_from_press_to_close(url: str, store: Store, incident: str) -> None:
+    ani = in_as(url, "Ani")
+    page = f"/incidents/{incident}"
+    assert "baru" in ani.ask("GET", "/")[1]
+    assert ani.post(f"{page}/acknowledged")[0] == 303
+    assert ani.post(f"{page}/dispatched")[0] == 400  # which unit?
+    assert ani.post(f"{page}/dispatched", unit="Patroli 1")[0] == 303
+    assert ani.post(f"{page}/on_scene")[0] == 303
+    assert ani.post(f"{page}/closed")[0] == 400  # how did it end?
+    assert ani.post(f"{page}/closed", disposition="genuine", note="selesai")[0] == 303
+    _, text, _ = ani.ask("GET", page)
+    assert "unit: Patroli 1" in text
+    assert "note: selesai" in text
+    assert [one for one in history(store) if one[1].startswith("operator")] == [
+        (stage, "operator:Ani") for stage in ("acknowledged", "dispatched", "on_scene", "closed")
+    ]
+
+
+def test_the_second_is_told_who_was_first(url: str, store: Store, incident: str) -> None:
+    page, browsers = f"/incidents/{incident}", [in_as(url, "Ani"), in_as(url, "Budi")]
+    answers: dict[int, str] = {}
+
+    def claim(number: int) -> None:
+        _, _, headers = browsers[number].post(f"{page}/acknowledged")
+        answers[number] = headers["location"]
+
+    threads = [threading.Thread(target=claim, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers.values()) == [page, f"{page}?second=acknowledged"]
+    second = next(number for number, where in answers.items() if "second" in where)
+    first = ["Ani", "Budi"][1 - second]
+    assert f"sudah dinyatakan oleh operator:{first}" in browsers[second].ask("GET", answers[second])[1]
+    assert [kind for kind, _ in history(store)].count("acknowledged") == 1
+    # The same form once more, from a page that is old by now.
+    assert browsers[1 - second].post(f"{page}/acknowledged")[2]["location"] == f"{page}?second=acknowledged"
+
+
+def test_a_form_without_its_token_or_of_another_session(url: str, store: Store, incident: str) -> None:
+    ani, budi = in_as(url, "Ani"), in_as(url, "Budi")
+    path = f"/incidents/{incident}/acknowledged"
+    for token in ("", budi.form_token, "é"):
+        assert ani.ask("POST", path, {"form_token": token})[0] == 403
+    status, _, _ = ani.ask("POST", path, {"form_token": ani.form_token}, **{"sec-fetch-site": "cross-site"})
+    assert status == 403
+    assert [kind for kind, _ in history(store)] == ["opened"]
+
+
+def test_markup_stays_text(url: str, incident: str) -> None:
+    ani = in_as(url, "Ani")
+    ani.post(f"/incidents/{incident}/dispatched", unit="<b>1</b>")
+    for path in ("/", f"/incidents/{incident}"):
+        _, text, _ = ani.ask("GET", path)
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert(1)" in text
+        assert "<b>" not in text
+
+
+def test_wrong_passwords_are_limited(url: str) -> None:
+    browser = Browser(url)
+    for _ in range(FAILURES):
+        assert browser.log_in("Ani", "wrong password") == 401
+    assert browser.log_in("Ani") == 429
+    assert browser.log_in("Budi") == 429  # the same address
+
+
+def test_the_limit_passes() -> None:
+    now = [0.0]
+    limiter = Limiter(lambda: now[0])
+    for _ in range(FAILURES):
+        limiter.failed("a")
+    assert limiter.is_blocked("a", "b")
+    assert not limiter.is_blocked("b")
+    now[0] = 301.0
+    assert not limiter.is_blocked("a")
+
+
+def test_logging_out_and_being_revoked_end_a_session(url: str, store: Store) -> None:
+    ani, again = in_as(url, "Ani"), in_as(url, "Ani")
+    old = dict(ani.cookies)
+    assert ani.post("/logout")[0] == 303
+    ani.cookies = old
+    assert ani.ask("GET", "/")[0] == 303
+    with store.write() as conn:
+        operators.revoke_operator(conn, "Ani", now_us())
+    assert again.ask("GET", "/")[2]["location"] == "/login"
+    assert Browser(url).log_in("Ani") == 401
+
+
+def test_a_link_logs_in_once(url: str, store: Store) -> None:
+    with store.write() as conn:
+        found, _ = operators.find_hash(conn, "Budi")
+        assert found is not None
+        token = logins.begin(conn, found.id, now_us(), logins.LINK)
+    browser = Browser(url)
+    assert token in browser.ask("GET", f"/link?t={token}")[1]  # looking does not use it up
+    browser.cookies["sigap_session"] = token
+    assert browser.ask("GET", "/")[0] == 303  # a link is no session
+    assert browser.ask("POST", "/link", {"t": token})[0] == 303
+    assert "Budi" in browser.ask("GET", "/")[1]
+    assert Browser(url).ask("POST", "/link", {"t": token})[0] == 401
+
+
+def test_the_live_line(url: str, store: Store, incident: str) -> None:
+    ani = in_as(url, "Ani")
+    _, text, headers = ani.ask("GET", "/live?seen=0")
+    assert headers["content-type"].startswith("text/event-stream")
+    assert text == "event: change\n"
+    _, text, _ = ani.ask("GET", "/live?seen=999999")
+    assert text == "event: beat\n"
+
+
+def test_english(url: str, incident: str) -> None:
+    ani = in_as(url, "Ani")
+    assert ani.ask("POST", "/language", {"language": "en"})[0] == 303
+    assert "I have seen it" in ani.ask("GET", f"/incidents/{incident}")[1]
+
+
+def test_long_and_strange_forms(url: str, incident: str) -> None:
+    ani = in_as(url, "Ani")
+    assert ani.post(f"/incidents/{incident}/dispatched", unit="x" * 20_000)[0] == 413
+    assert ani.post(f"/incidents/{incident}/accepted")[0] == 404
+    assert ani.post("/incidents/none/acknowledged")[0] == 404
+    assert ani.ask("GET", "/incidents/none")[0] == 404
+    assert ani.ask("GET", "/static/../pages.py")[0] == 404
