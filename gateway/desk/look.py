@@ -109,7 +109,7 @@ def _position(listed: Any, device: Any) -> dict[str, Any] | None:
 def _waiting(conn: sa.Connection, incident_id: str) -> list[dict[str, Any]]:
     """What could not be told yet, and why."""
     query = sa.select(deliveries.c.destination, deliveries.c.attempts, deliveries.c.last_error).where(
-        deliveries.c.incident_id == incident_id, deliveries.c.state == "pending", deliveries.c.attempts > 0
+        deliveries.c.incident_id == incident_id, deliveries.c.state == "pending", deliveries.c.last_error.is_not(None)
     )
     return [dict(row) for row in conn.execute(query).mappings()]
 

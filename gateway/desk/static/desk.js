@@ -2,7 +2,7 @@
 // form has text in it, the page waits until it is sent.
 const newest = Number(document.currentScript.dataset.newest);
 const gone = document.getElementById("line-gone");
-const SILENT_MS = 2500; // the gateway beats each second
+const SILENT_MS = 2200; // the gateway beats each second; the band is there within 3 s
 let heard = Date.now();
 let changed = false;
 
@@ -19,6 +19,9 @@ const hear = () => {
   gone.hidden = true;
 };
 source.addEventListener("beat", hear);
+source.addEventListener("error", () => {
+  gone.hidden = false; // the browser tries again by itself
+});
 source.addEventListener("change", () => {
   hear();
   changed = true;

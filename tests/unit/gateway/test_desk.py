@@ -23,9 +23,9 @@ from gateway.registry import logins, operators
 from gateway.registry.devices import get_device
 from gateway.registry.people import add_owner
 from gateway.store.engine import Store
-from gateway.store.schema import devices, events
+from gateway.store.schema import deliveries, devices, events
 from panic_wire.frames import ALARM, Alarm, Header
-from tests.unit.gateway.outbox_lab import DEVICE, lab_store, served
+from tests.unit.gateway.outbox_lab import DEVICE, enqueue, lab_store, served
 
 PASSWORD = "rahasia sekali"
 MARKUP = "<script>alert(1)</script> & co"
@@ -260,6 +260,17 @@ def test_a_link_logs_in_once(url: str, store: Store) -> None:
     assert browser.ask("POST", "/link", {"t": token})[0] == 303
     assert "Budi" in browser.ask("GET", "/")[1]
     assert Browser(url).ask("POST", "/link", {"t": token})[0] == 401
+
+
+def test_what_could_not_be_told_and_why(url: str, store: Store, incident: str) -> None:
+    for attempts, error in ((1, None), (2, "no connection to the mail server")):
+        delivery = enqueue(store, "relative:1", incident)
+        with store.write() as conn:
+            values = {"attempts": attempts, "last_error": error}
+            conn.execute(deliveries.update().where(deliveries.c.id == delivery).values(**values))
+    text = in_as(url, "Ani").ask("GET", f"/incidents/{incident}")[1]
+    assert "relative:1: no connection to the mail server (2)" in text
+    assert text.count("relative:1") == 1  # what is under way is no news
 
 
 def test_the_live_line(url: str, store: Store, incident: str) -> None:
