@@ -1,9 +1,11 @@
 """The replay windows in the store: which counters of each (device, epoch) were seen, and which epoch is the
 newest.
 
-A device draws a new epoch when it has lost its counters, and never goes back to an old one. So the epochs of
-a device are ordered by their beginning here: `updated_at` moves on only for the newest, and a frame of a
-former epoch that comes late (it is accepted once, like any other) leaves its window's `updated_at` alone.
+A device draws a new epoch when it has lost its counters; and when its flash refuses them, an epoch that only RAM
+knows, so that it is back in the former one after its next start, in a block of counters that it had not begun. So the
+epochs of a device are ordered by `updated_at`: it moves on for the newest, and for a former one that reaches a further
+block, which is the newest then. A frame of a former epoch that merely comes late (it is accepted once, like any other)
+leaves its window's `updated_at` alone.
 A window is never removed: without it, everything captured in its epoch could be played again.
 """
 
@@ -19,6 +21,7 @@ from panic_wire.replay import ReplayWindow
 
 WIDTH = 256
 BITMAP_BYTES = WIDTH // 8
+BLOCK = 64  # counters that a device reserves at once (panic_wire/CONTRACT.md, section 4)
 LOADED_AT_ONCE = 500  # SQLite takes 32,766 parameters, PostgreSQL as many
 
 
@@ -59,10 +62,13 @@ class Windows:
             began_at = now_us if newest is None else max(now_us, newest + 1)
             kept = epochs[epoch] = _Kept(ReplayWindow(width=WIDTH), began_at, stored=False)
             newest = began_at
+        before = kept.window.highest or 0
         if not kept.window.check_and_set(counter):
             return False
         if kept.updated_at == newest:
             kept.updated_at = max(now_us, kept.updated_at)
+        elif counter // BLOCK > before // BLOCK:
+            kept.updated_at = max(now_us, newest + 1)
         kept.changed = True
         return True
 

@@ -14,6 +14,7 @@ from gateway.ingest.windows import Windows
 from gateway.registry.devices import add_device
 from gateway.store.engine import Store, open_store
 from gateway.store.schema import replay_windows
+from panic.counter import Counter
 
 DEVICE = 7
 A, B = 0xAAAA, 0xBBBB
@@ -118,3 +119,59 @@ def test_epochs_keep_their_order_when_the_clock_is_set_back(store: Store) -> Non
         rows = conn.execute(sa.select(replay_windows.c.epoch, replay_windows.c.updated_at)).all()
     stamps = {row.epoch: row.updated_at for row in rows}
     assert stamps[B] > stamps[A]
+
+
+class _Flash:
+    """panic.files.Files in memory; `full` refuses every write."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.full = False
+
+    def make_directory(self, path: str) -> None:
+        pass
+
+    def read(self, path: str) -> bytes | None:
+        return self.contents.get(path)
+
+    def write(self, path: str, data: bytes) -> None:
+        if self.full:
+            raise OSError(28)
+        self.contents[path] = data
+
+
+@pytest.mark.parametrize("used_before", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("used_in_ram", [1, 64, 200])
+def test_a_device_is_back_in_its_stored_epoch_after_one_in_ram(
+    store: Store, used_before: int, used_in_ram: int
+) -> None:
+    """Its flash refused the counters for a while: the frames of every life are new, and later than those before."""
+    flash, epochs, sent = _Flash(), iter(range(A, B)), []
+
+    def boot() -> Counter:
+        return Counter(flash, lambda: next(epochs), log=lambda line: None)
+
+    def send(counter: Counter) -> tuple[int, int]:
+        number = counter.take_counter()
+        sent.append((counter.epoch, number))
+        assert take(store, *sent[-1], at=len(sent))
+        return sent[-1]
+
+    counter = boot()
+    for _ in range(used_before):
+        send(counter)
+    flash.full = True
+    while send(counter)[0] == A:
+        pass
+    for _ in range(used_in_ram - 1):
+        send(counter)
+    in_ram = sent[-1]
+    flash.full = False
+    counter = boot()
+    back = send(counter)
+    assert back[0] == A != in_ram[0]
+    assert is_later(store, back, in_ram)
+    assert not is_later(store, in_ram, back)
+    assert is_later(store, send(counter), in_ram)
+    for frame in sent:
+        assert not take(store, *frame, at=len(sent) + 1)
