@@ -26,6 +26,7 @@ COMMANDS = {
     "owner": "gateway.commands.registry:owner",
     "relative": "gateway.commands.registry:relative",
     "operator": "gateway.commands.operators:operator",
+    "unit": "gateway.commands.units:unit",
     "incidents": "gateway.commands.views:incidents",
     "devices": "gateway.commands.views:devices",
     "quarantine": "gateway.commands.views:quarantine",

@@ -14,6 +14,7 @@ import click
 from sigap.problem import Problem
 
 CAUSES = {1: "power-on", 2: "hard", 3: "watchdog", 4: "deep sleep", 5: "soft"}
+HOLD = [[0, 0], [10_200, 1], [10_800, 1]]  # [ms, level]: a little longer than a button asks for, and a pause
 RUN_DIR = click.option(
     "--run-dir",
     "--dir",
@@ -76,16 +77,24 @@ def world(config: Path, run_dir: Path) -> None:
     type=click.IntRange(0, 100),
     help="The contact chatters so long.",
 )
+@click.option("--test", "is_test", is_flag=True, help="Hold for ten seconds first: test mode.")
 @RUN_DIR
 @AS_JSON
-def press(name: str, presses: int, down_ms: int, gap_ms: int, bounce_ms: int, run_dir: Path, as_json: bool) -> None:
+def press(
+    name: str, presses: int, down_ms: int, gap_ms: int, bounce_ms: int, is_test: bool, run_dir: Path, as_json: bool
+) -> None:
     """Press the button of the virtual board NAME.
 
     \b
     Examples:  sigap press shop-1
                sigap press shop-1 --presses 1 --down-ms 2500     one long hold
+               sigap press citizen-1 --test                      a test alarm
     """
     with _client(run_dir) as client:
+        if is_test:
+            if not as_json:
+                click.echo(f"{name}: held for ten seconds ...", err=True)
+            client.press(name, script=HOLD)
         done = client.press(name, presses, down_ms=down_ms, gap_ms=gap_ms, bounce_ms=bounce_ms)
     if as_json:
         _show({"board": name, **{key: done[key] for key in ("presses", "edges", "heard")}})

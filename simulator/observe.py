@@ -1,8 +1,9 @@
 """Reads the light language from a board's pin log: from the light alone, knowing nothing of the firmware.
 
 The language (ms): sending on 80 off 170; received on 1000 off 1000; acknowledged on 200 off 200 on 200 off
-1000; dispatched steady on. All repeat. The buzzer says received with one tone, acknowledged with two,
-dispatched with three.
+1000; dispatched steady on. In test mode: on 60 off 940; a test sending on 500 off 500; a test received on 300 off 150,
+on 300 off 150, on 300 off 900. All repeat. The buzzer says received with one tone, acknowledged with two, dispatched
+with three, a test received with four.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ PATTERNS: dict[str, tuple[tuple[int, ...], bool]] = {
     "acknowledged": ((200, 200, 200, 1000), True),
     "received": ((1000, 1000), True),
     "sending": ((80, 170), False),
+}
+# The light of a button in test mode speaks these only.
+TEST_PATTERNS: dict[str, tuple[tuple[int, ...], bool]] = {
+    "test received": ((300, 150, 300, 150, 300, 900), True),
+    "test sending": ((500, 500), True),
+    "test mode": ((60, 940), False),
 }
 WORDS = ("sending", "received", "acknowledged", "dispatched")
 
@@ -80,12 +87,17 @@ def _fits(light: list[Phase], index: int, pattern: tuple[int, ...], may_merge: b
     return True
 
 
-def _is_dark_of(word: str, phase: Phase) -> bool:
+def _is_dark_of(pattern: tuple[int, ...], phase: Phase) -> bool:
     """The word was not cut short in this dark phase: what lit up after it may have been the word itself."""
-    return any(_near(phase.ms, nominal) for nominal in PATTERNS[word][0][1::2])
+    return any(_near(phase.ms, nominal) for nominal in pattern[1::2])
 
 
-def words(pins: Iterable[dict[str, Any]], pin: int = LED_PIN, until: float | None = None) -> list[Said]:
+def words(
+    pins: Iterable[dict[str, Any]],
+    pin: int = LED_PIN,
+    until: float | None = None,
+    patterns: dict[str, tuple[tuple[int, ...], bool]] = PATTERNS,
+) -> list[Said]:
     """[(word, at)]: each change of what the light says.
 
     `at` is the first edge of the word's first whole pattern.
@@ -107,10 +119,10 @@ def words(pins: Iterable[dict[str, Any]], pin: int = LED_PIN, until: float | Non
         found, used, at = None, 1, phase.at
         if phase.ms >= STEADY_MS:
             found = "dispatched"
-            if word in PATTERNS and index and _is_dark_of(word, light[index - 1]):
-                at = phase.at + PATTERNS[word][0][0]
+            if word in patterns and index and _is_dark_of(patterns[word][0], light[index - 1]):
+                at = phase.at + patterns[word][0][0]
         else:
-            for name, (pattern, may_merge) in PATTERNS.items():
+            for name, (pattern, may_merge) in patterns.items():
                 if _fits(light, index, pattern, may_merge):
                     found, used = name, len(pattern)
                     at = max(phase.at, phase.at + phase.ms - pattern[0]) if may_merge else phase.at

@@ -13,9 +13,11 @@ class Alarm:
 
     age: panic.ticks.Elapsed since the third press. age_is_minimum: power was lost since.
     position: what was known at the press (see journal.Entry). stage: SENDING, or a stage of panic_wire.
+    test: a test alarm; it lives in RAM only, and as long as test mode.
     """
 
-    def __init__(self, activation, age, gesture=1, position=None, stage=SENDING, resumed=False):
+    def __init__(self, activation, age, gesture=1, position=None, stage=SENDING, resumed=False, test=False):
+        self.test = test
         self.activation = activation
         self.gesture = gesture
         self.age = age
@@ -68,6 +70,10 @@ class Alarms:
     def remove(self, activation):
         """Forget it (closed, or given way)."""
         self._alarms = [alarm for alarm in self._alarms if alarm.activation != activation]
+
+    def remove_tests(self):
+        """Forget every test alarm."""
+        self._alarms = [alarm for alarm in self._alarms if not alarm.test]
 
     def newest(self):
         """The newest open alarm, whose stage the light shows; None when there is none."""

@@ -12,7 +12,7 @@ from panic.bearers import WifiBearer
 from panic.device import Device
 from panic.lights import TONE_HZ
 from panic.nmea import Nmea
-from panic.presses import ACTIVATION, STUCK, Presses
+from panic.presses import ACTIVATION, HELD, STUCK, Presses
 from panic.ticks import ticks_ms
 from panic.wait import print_exception, wait
 
@@ -97,6 +97,9 @@ class App:
                 self.device.activate(ticks, ticks_ms())
                 self._changed()
                 self._bearer.hurry()
+            elif kind == HELD:
+                self.device.begin_test(ticks_ms())
+                self._changed()
             elif kind == STUCK:
                 self.device.supervision.stuck = True
                 self._log("trouble: the button is stuck")
@@ -120,11 +123,12 @@ class App:
         lights = self.device.lights
         while True:
             now = ticks_ms()
+            test_ms = self.device.test_wait_ms(now)
             on, led_ms = lights.led(now)
             sounding, tone_ms = lights.buzzer(now)
             lamp.led(on)
             lamp.tone(TONE_HZ if sounding else 0)
-            waits = [ms for ms in (led_ms, tone_ms) if ms is not None]
+            waits = [ms for ms in (led_ms, tone_ms, test_ms) if ms is not None]
             await wait(self._wake_lights, min(waits) if waits else None)
 
     async def _send(self):

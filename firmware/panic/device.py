@@ -13,10 +13,12 @@ from panic.lights import Lights
 from panic.position import Position
 from panic.sender import Sender
 from panic.supervision import Supervision
-from panic.ticks import Elapsed
+from panic.ticks import Elapsed, ticks_add, ticks_diff
 from panic_wire.bodies import unpack_status
 from panic_wire.header import CLOSED, RECEIPT, STAGE_NAMES, STATUS, FrameError
 from panic_wire.seal import open_frame
+
+TEST_MODE_MS = 120000
 
 
 def random_u32():
@@ -39,14 +41,44 @@ class Device:
         self.supervision = Supervision(settings.heartbeat_s, random_u32)
         self.sender = Sender(settings, self._counter, self.alarms, random_u32)
         self.refused_frames = 0
+        self._test_until = None
         for entry in self._journal.entries():
             stage = RECEIPT if entry.receipted else SENDING
             self.alarms.add(Alarm(entry.activation, Elapsed(now), entry.gesture, entry.position, stage, resumed=True))
             log("alarm %d resumed: %s" % (entry.activation, STAGE_NAMES.get(stage, "sending")))
         self._show(now, quietly=True)
 
+    def begin_test(self, now):
+        """Held while idle: for TEST_MODE_MS, three presses are a test alarm. While an alarm is open, nothing."""
+        if self._test_until is None and len(self.alarms):
+            self._log("no test mode: an alarm is open")
+            return
+        self._test_until = ticks_add(now, TEST_MODE_MS)
+        self._log("test mode")
+        self._show(now)
+
+    def test_wait_ms(self, now):
+        """Milliseconds until test mode ends by itself, and its alarms with it; None when it is not on."""
+        if self._test_until is None:
+            return None
+        left = ticks_diff(self._test_until, now)
+        if left > 0:
+            return left
+        self._test_until = None
+        self.alarms.remove_tests()
+        self._log("test mode ends")
+        self._show(now)
+        return None
+
     def activate(self, pressed_at, now):
-        """Three presses, the third at ticks pressed_at. When this returns the alarm is on flash and due."""
+        """Three presses, the third at ticks pressed_at. When this returns the alarm is on flash and due.
+
+        In test mode it is a test alarm, in RAM; the third press decides.
+        """
+        if self._test_until is not None and ticks_diff(self._test_until, pressed_at) > 0:
+            return self._activate_test(pressed_at, now)
+        if self._test_until is not None:
+            self.test_wait_ms(now)
         if self._is_full():
             newest = self.alarms.newest()
             newest.must_announce = True
@@ -65,6 +97,15 @@ class Device:
         alarm = Alarm(activation, Elapsed(pressed_at), position=position)
         self.alarms.add(alarm)
         self._log("alarm %d" % activation)
+        self._show(now)
+        return alarm
+
+    def _activate_test(self, pressed_at, now):
+        self.alarms.remove_tests()
+        activation = self._counter.take_activation()
+        alarm = Alarm(activation, Elapsed(pressed_at), position=self.position.current(now), test=True)
+        self.alarms.add(alarm)
+        self._log("test alarm %d" % activation)
         self._show(now)
         return alarm
 
@@ -99,7 +140,9 @@ class Device:
             return False
         self._log("alarm %d: %s" % (activation, STAGE_NAMES[header.stage]))
         try:
-            if header.stage == CLOSED:
+            if alarm.test:
+                pass  # the journal does not know it
+            elif header.stage == CLOSED:
                 self._journal.close(activation)
             elif was_unreceipted:
                 self._journal.receipt(activation)
@@ -113,7 +156,7 @@ class Device:
 
     def _show(self, now, quietly=False):
         newest = self.alarms.newest()
-        self.lights.show(newest.stage if newest else None, now, quietly)
+        self.lights.show(newest.stage if newest else None, now, quietly, self._test_until is not None)
 
     def came_up(self):
         """A bearer came up: announce every open alarm again, and a heartbeat."""

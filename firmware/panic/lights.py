@@ -25,6 +25,13 @@ LANGUAGE = {
     ON_SCENE: (STEADY, 3),
     CLOSED: (OFF, 0),
 }
+# The same in test mode, so that nobody takes a test for help that comes; a silent device shows it as well. None: test
+# mode, no test yet.
+BLINK = (60, 940)
+HALVES = (500, 500)
+THRICE = (300, 150, 300, 150, 300, 900)
+TEST_LANGUAGE = {None: (BLINK, 1), SENDING: (HALVES, 0)}
+TEST_RECEIVED = (THRICE, 4)
 TONE_MS = 200
 TONE_HZ = 2000
 
@@ -32,7 +39,7 @@ TONE_HZ = 2000
 class Lights:
     """show(stage, now) when the newest open alarm's stage changes; None when there is none.
 
-    A silent device shows nothing, ever.
+    A silent device shows nothing, but in test mode.
     """
 
     def __init__(self, silent=False):
@@ -43,11 +50,11 @@ class Lights:
         self._tones_since = 0
         self._tones_left = 0
 
-    def show(self, stage, now, quietly=False):
+    def show(self, stage, now, quietly=False, test=False):
         """Say a stage. quietly: after a reboot, with no tones for what the person has heard before."""
-        pattern, tones = LANGUAGE[stage]
-        if self._silent:
-            return
+        pattern, tones = TEST_LANGUAGE.get(stage, TEST_RECEIVED) if test else LANGUAGE[stage]
+        if self._silent and not test:
+            pattern, tones = OFF, 0
         if pattern != self._pattern:
             self._pattern = pattern
             self._since = now

@@ -8,11 +8,13 @@ from panic.ticks import ticks_diff
 
 PRESS = "press"
 ACTIVATION = "activation"
+HELD = "held"
 STUCK = "stuck"
 
 DEBOUNCE_MS = 30
 WINDOW_MS = 2000
 GAP_MS = 1000
+HELD_MS = 10000
 STUCK_MS = 30000
 PRESSES = 3
 
@@ -20,19 +22,20 @@ PRESSES = 3
 class Presses:
     """Debounce and gesture of one button.
 
-    edge(ticks, down) and poll(now, down) return a list of (kind, ticks): kind is PRESS, ACTIVATION or
-    STUCK, ticks is when the contact closed. The activation comes with its third press DOWN; the next press
-    begins a new gesture, so six presses are two activations. After each call, wait_ms(now) says when to poll
-    again.
+    edge(ticks, down) and poll(now, down) return a list of (kind, ticks): kind is PRESS, ACTIVATION, HELD
+    (for HELD_MS) or STUCK, ticks is when the contact closed. The activation comes with its third press DOWN; the
+    next press begins a new gesture, so six presses are two activations. After each call, wait_ms(now) says when to
+    poll again.
     """
 
     def __init__(self, down=False, window_ms=WINDOW_MS, gap_ms=GAP_MS, debounce_ms=DEBOUNCE_MS):
         self._window_ms = window_ms
         self._gap_ms = gap_ms
         self._debounce_ms = debounce_ms
-        # A contact that is closed at power-up is no press: nobody saw it close. It can still be stuck.
+        # A contact that is closed at power-up is no press and no hold: nobody saw it close. It can still be stuck.
         self._down = down
         self._down_since = None
+        self._held = down
         self._stuck = False
         self._raw = down
         self._raw_since = 0
@@ -60,6 +63,9 @@ class Presses:
             self._down_since = now
         self._forget(now)
         held = ticks_diff(now, self._down_since) if self._down else 0
+        if self._down and not self._held and held >= HELD_MS:
+            self._held = True
+            out.append((HELD, self._down_since))
         if self._down and not self._stuck and held >= STUCK_MS:
             self._stuck = True
             out.append((STUCK, self._down_since))
@@ -74,7 +80,7 @@ class Presses:
             times.append(self._gap_ms + 1 + self._debounce_ms - ticks_diff(now, self._gesture[-1]))
         if self._down and not self._stuck:
             held = 0 if self._down_since is None else ticks_diff(now, self._down_since)
-            times.append(STUCK_MS - held)
+            times.append((STUCK_MS if self._held else HELD_MS) - held)
         return max(0, min(times)) if times else None
 
     def _settle(self, now):
@@ -85,7 +91,7 @@ class Presses:
         if self._raw == self._down:
             return []
         self._down = self._raw
-        self._stuck = False
+        self._held = self._stuck = False
         if not self._down:
             return []
         self._down_since = self._moved_at

@@ -7,7 +7,7 @@ again without end; a receipted one is announced after each reconnect, so that th
 from panic.retry import RetryPolicy
 from panic.ticks import ticks_add, ticks_diff
 from panic_wire.bodies import Alarm
-from panic_wire.header import ALARM, HEARTBEAT, Header
+from panic_wire.header import ALARM, HEARTBEAT, TEST, Header
 from panic_wire.seal import seal
 
 
@@ -75,7 +75,7 @@ class Sender:
             fix_age_s=fix_age,
             battery_mv=battery_mv,
         )
-        frame = self._seal(ALARM, body.pack())
+        frame = self._seal(TEST if alarm.test else ALARM, body.pack())
         alarm.repeated = True
         alarm.must_announce = False
         alarm.tries += 1

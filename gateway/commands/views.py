@@ -54,7 +54,9 @@ def incidents(config_path: Path, as_json: bool, limit: int, only_open: bool) -> 
                 (
                     each["incident"],
                     each["opened_at"],
-                    each["state"] if each["disposition"] is None else f"{each['state']} ({each['disposition']})",
+                    ("test: " if each["test"] else "") + each["state"]
+                    if each["disposition"] is None
+                    else f"{each['state']} ({each['disposition']})",
                     "yes" if each["accepted"] else "no",
                     each["device_name"],
                     " ".join(alarm["alarm"] for alarm in each["alarms"]),

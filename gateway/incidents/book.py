@@ -20,7 +20,7 @@ from gateway.outbox import rows
 from gateway.registry.devices import Device, get_device
 from gateway.registry.people import list_relatives
 from gateway.store.schema import alarms, incidents
-from panic_wire.frames import Alarm, Header
+from panic_wire.frames import TEST, Alarm, Header
 from panic_wire.topics import device_name
 
 PRESS_TIME_TELLS_US = 1_000_000  # a press time that moves by less is kept, but no backend is told
@@ -65,11 +65,17 @@ class Book:
         The first of its activation joins the device's open incident or opens one; any other only adds what it
         knows better. later: whether this frame is newer than the (epoch, counter) given; by default a greater
         counter, and any other epoch.
+
+        A test alarm has an incident of its own kind, apart from real ones. A device that says of the same activation
+        that it is real is believed.
         """
         if conn.dialect.name != "sqlite":  # there the whole transaction holds the lock
             conn.execute(queries.LOCK_DEVICE, {"device": device.id})
         key = {"device": device.id, "of_activation": alarm.activation}
         found = conn.execute(queries.ALARM, key).first()
+        if found is not None and found.test and header.type != TEST:
+            conn.execute(queries.FORGET_ALARM, key)  # the test's events keep what it was
+            found = None
         if found is not None:
             is_later = (later or _later_counter(header))((found.epoch, found.counter))
             wakes = self._better(conn, device, found, header, alarm, received_at_us, is_later)
@@ -103,6 +109,9 @@ class Book:
         incident = conn.execute(queries.INCIDENT_TO_CHANGE, {"incident": incident_id}).first()
         if incident is None:
             raise UnknownIncident(incident_id)
+        if incident.test and stage in (stages.DISPATCHED, stages.ON_SCENE):
+            record(conn, incident_id, now_us, stages.REFUSED, actor, {"stage": stage, "state": "test"})
+            return False
         if stage == stages.ACCEPTED:
             if incident.accepted:
                 return False
@@ -139,11 +148,18 @@ class Book:
         received_at: int,
         bearer: str,
     ) -> Taken:
-        incident_id = conn.execute(queries.OPEN_INCIDENT, {"device": device.id}).scalar()
+        is_test = header.type == TEST
+        incident_id = conn.execute(queries.OPEN_INCIDENT, {"device": device.id, "is_test": is_test}).scalar()
         kind = stages.OPENED if incident_id is None else stages.ALARM_JOINED
         if incident_id is None:
             incident_id = rows.new_id(received_at)
-            values = {"id": incident_id, "device_id": device.id, "state": stages.OPEN, "accepted": False}
+            values = {
+                "id": incident_id,
+                "device_id": device.id,
+                "state": stages.OPEN,
+                "test": is_test,
+                "accepted": False,
+            }
             times = {"opened_at": received_at, "changed_at": received_at}
             conn.execute(queries.ADD_INCIDENT, {**values, **times})
         else:
@@ -168,7 +184,7 @@ class Book:
         actor = f"device:{device_name(device.id)}"
         record(conn, incident_id, received_at, kind, actor, {**known, "gesture": alarm.gesture})
         self._tell_backends(conn, incident_id, device, kind, received_at)
-        if kind == stages.OPENED:
+        if kind == stages.OPENED or is_test:  # each test shows a relative that it comes
             self._tell_relatives(conn, incident_id, device, kind, received_at)
         return self._taken(conn, incident_id, new=True, wakes=True)
 
@@ -235,7 +251,10 @@ class Book:
         listed = [] if device.owner_id is None else list_relatives(conn, owner_id=device.owner_id)
         if not listed:
             return
-        payload = {"change": change, "data": cloudevents.incident_data(conn, incident_id, device, change)}
+        data = cloudevents.incident_data(conn, incident_id, device, change)
+        if data["test"]:
+            listed = [] if change == stages.CLOSED else [each for each in listed if each.wants_tests]
+        payload = {"change": change, "data": data}
         for relative in listed:
             rows.enqueue(
                 conn,

@@ -54,6 +54,7 @@ def incident_data(conn: sa.Connection, incident_id: str, device: Device, change:
     return {
         "incident": incident_id,
         "change": change,
+        "test": bool(incident.test),
         "state": incident.state,
         "accepted": bool(incident.accepted),
         "disposition": incident.disposition,

@@ -11,11 +11,16 @@ _device, _activation = sa.bindparam("device"), sa.bindparam("of_activation")
 _incident = sa.bindparam("incident")
 
 LOCK_DEVICE = sa.select(devices.c.id).where(devices.c.id == _device).with_for_update()
-ALARM = sa.select(alarms).where(alarms.c.device_id == _device, alarms.c.activation == _activation)
+ALARM = (
+    sa.select(alarms, incidents.c.test)
+    .join(incidents, incidents.c.id == alarms.c.incident_id)
+    .where(alarms.c.device_id == _device, alarms.c.activation == _activation)
+)
+FORGET_ALARM = alarms.delete().where(alarms.c.device_id == _device, alarms.c.activation == _activation)
 ALARMS = sa.select(alarms).where(alarms.c.incident_id == _incident).order_by(alarms.c.received_at)
 OPEN_INCIDENT = (
     sa.select(incidents.c.id)
-    .where(incidents.c.device_id == _device, incidents.c.state != CLOSED)
+    .where(incidents.c.device_id == _device, incidents.c.state != CLOSED, incidents.c.test == sa.bindparam("is_test"))
     .order_by(incidents.c.id.desc())
     .limit(1)
 )

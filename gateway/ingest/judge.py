@@ -13,8 +13,6 @@ from typing import Generic, Protocol, TypeVar
 
 from panic_wire import topics
 from panic_wire.frames import (
-    ALARM,
-    ALARM_UPDATE,
     HEARTBEAT,
     MAX_FRAME_BYTES,
     TYPE_NAMES,
@@ -40,7 +38,6 @@ REASONS = {
     "reserved-type": "a type that this version does not read",
     "bad-header": "reserved bits are set, or a stage where none belongs",
     "downlink-type": "a frame that only a gateway sends",
-    "unsupported-type": "a frame that this gateway does not take yet",
     "bad-topic": "a topic outside the contract",
     "bad-state": "neither online nor offline",
     "topic-mismatch": "another device's frame in this device's topic",
@@ -131,8 +128,6 @@ def _judge_header(header: Header, name: str) -> Rejection | None:
     said = TYPE_NAMES[header.type]
     if is_downlink(header.type):
         return Rejection("downlink-type", f"a {said} frame, which only a gateway sends")
-    if header.type not in (ALARM, ALARM_UPDATE, HEARTBEAT):
-        return Rejection("unsupported-type", f"{said} frames are not taken by this version of the gateway")
     if topics.device_name(header.device) != name:
         return Rejection(
             "topic-mismatch", f"the frame is from {topics.device_name(header.device)}, the topic is of {name}"

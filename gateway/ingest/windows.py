@@ -55,13 +55,12 @@ class Windows:
         """True when this counter is new in its epoch; it is remembered then."""
         self.load((device_id,))
         epochs = self._kept[device_id]
-        newest = max((kept.updated_at for kept in epochs.values()), default=None)
+        newest = max((kept.updated_at for kept in epochs.values()), default=0)
         kept = epochs.get(epoch)
         if kept is None:
             # Strictly later than every other, even when the clock was set back.
-            began_at = now_us if newest is None else max(now_us, newest + 1)
-            kept = epochs[epoch] = _Kept(ReplayWindow(width=WIDTH), began_at, stored=False)
-            newest = began_at
+            newest = max(now_us, newest + 1)
+            kept = epochs[epoch] = _Kept(ReplayWindow(width=WIDTH), newest, stored=False)
         before = kept.window.highest or 0
         if not kept.window.check_and_set(counter):
             return False

@@ -13,6 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from gateway.registry.names import person_name_of
 from gateway.store.schema import operators, sessions
+from gateway.words import DEFAULT, LANGUAGES
 from sigap.problem import USAGE, Problem
 
 OPERATOR, ADMINISTRATOR = "operator", "administrator"
@@ -31,6 +32,7 @@ class Operator:
     name: str
     role: str
     revoked: bool = False
+    language: str = DEFAULT
 
 
 def hash_password(password: str) -> str:
@@ -83,6 +85,13 @@ def list_operators(conn: sa.Connection) -> list[Operator]:
     return [_operator(row) for row in conn.execute(sa.select(operators).order_by(operators.c.name)).all()]
 
 
+def set_language(conn: sa.Connection, operator_id: int, language: str) -> None:
+    """In which language somebody's desk speaks from now on. ValueError for one that it does not."""
+    if language not in LANGUAGES:
+        raise ValueError(language)
+    conn.execute(operators.update().where(operators.c.id == operator_id).values(language=language))
+
+
 def revoke_operator(conn: sa.Connection, name: str, now_us: int) -> Operator:
     """Take somebody's rights, and end their sessions. Problem for an unknown name."""
     found, _ = find_hash(conn, person_name_of(name, "operator"))
@@ -94,4 +103,4 @@ def revoke_operator(conn: sa.Connection, name: str, now_us: int) -> Operator:
 
 
 def _operator(row: sa.Row) -> Operator:
-    return Operator(row.id, row.name, row.role, row.revoked_at is not None)
+    return Operator(row.id, row.name, row.role, row.revoked_at is not None, row.language)

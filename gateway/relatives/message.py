@@ -21,7 +21,11 @@ def compose(change: str, data: dict[str, Any], zone: ZoneInfo) -> tuple[str, str
     """(title, body) in the owner's language, plain text, times in `zone`."""
     owner = data["owner"]
     _ = translator(owner["language"])
-    if change == DISPATCHED:
+    if data["test"]:
+        title = _("Sigap: a test of {name}'s emergency button").format(name=owner["name"])
+        lines = [_("This is only a test: nobody is in danger, and no officers are sent.")]
+        lines.append(_("You get it because you asked to be told of tests."))
+    elif change == DISPATCHED:
         title = _("Sigap: help is on the way to {name}").format(name=owner["name"])
         lines = [_("The police have sent officers to {name}.").format(name=owner["name"])]
     elif change == CLOSED:

@@ -72,6 +72,16 @@ operators = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("password_hash", sa.Text, nullable=False),  # argon2id, in its own encoding
     sa.Column("role", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False, server_default="id"),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+)
+
+units = sa.Table(  # the officers that an operator can send
+    "units",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("revoked_at", sa.BigInteger),
 )
@@ -101,6 +111,7 @@ incidents = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),  # time-ordered (UUIDv7)
     sa.Column("device_id", sa.ForeignKey("devices.id"), nullable=False, index=True),
     sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("test", sa.Boolean, nullable=False, server_default=sa.false()),  # all its alarms are test alarms
     sa.Column("accepted", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("disposition", sa.Text),
     sa.Column("opened_at", sa.BigInteger, nullable=False),

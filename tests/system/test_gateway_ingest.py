@@ -19,7 +19,7 @@ import pytest
 
 from gateway.store.schema import alarms, devices, events, incidents
 from panic_wire import topics
-from panic_wire.frames import ALARM, STATUS, TEST, Alarm, Header, Status
+from panic_wire.frames import ALARM, STATUS, Alarm, Header, Status
 from panic_wire.seal import seal
 from tests.system.gateway_lab import LIMIT_S, Broker, Button, GatewayProcess, free_port, lab, wait_until
 
@@ -100,7 +100,6 @@ def test_bad_input_is_counted_by_reason_and_stops_nobody(running: Lab) -> None:
         ("reserved-type", hostile.name, bytes([0x1F]) + alarm[1:]),
         ("bad-header", hostile.name, alarm[:1] + bytes([0x30]) + alarm[2:]),
         ("downlink-type", hostile.name, hostile_status(hostile)),
-        ("unsupported-type", hostile.name, hostile.frame(TEST, Alarm(8).pack())),
     ]
     for _, name, payload in bad:
         hostile.send(payload, topic=topics.up(name))

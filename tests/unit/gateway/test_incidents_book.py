@@ -39,8 +39,10 @@ class Desk:
                 conn, name="shop-1", owner="Toko Sinar", site_lat=-6.98, site_lon=110.41, now_us=NOW
             )
 
-    def take(self, counter: int, activation: int = 1, at: int = NOW, epoch: int = 3, **alarm: Any) -> Taken:
-        header = Header(ALARM, 0, self.device.id, epoch, counter)
+    def take(
+        self, counter: int, activation: int = 1, at: int = NOW, epoch: int = 3, kind: int = ALARM, **alarm: Any
+    ) -> Taken:
+        header = Header(kind, 0, self.device.id, epoch, counter)
         with self.store.write() as conn:
             return BOOK.take_alarm(conn, self.device, header, Alarm(activation, **alarm), at)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.ingest.judge import REASONS, Opened, Presence, Rejection, judge
 from gateway.registry.devices import Device
-from panic_wire.frames import ALARM, ALARM_UPDATE, HEARTBEAT, STATUS, TEST, Alarm, Header, Heartbeat, Status
+from panic_wire.frames import ALARM, ALARM_UPDATE, HEARTBEAT, STATUS, Alarm, Header, Heartbeat, Status
 from panic_wire.keys import downlink_key, uplink_key
 from panic_wire.seal import seal
 
@@ -65,7 +65,6 @@ def test_every_refusal_has_its_reason() -> None:
         "reserved-type": [(b"\x13" + good[1:], UP), (b"\x1f" + good[1:], UP)],
         "bad-header": [(good[:1] + b"\x10" + good[2:], UP), (good[:1] + b"\x02" + good[2:], UP)],
         "downlink-type": [(sealed(STATUS, Status(7).pack(), key=downlink_key(ROOT, DEVICE.id)), UP)],
-        "unsupported-type": [(sealed(TEST), UP)],
         "bad-topic": [
             (good, "sigap/v1/d/0000a1b2/down"),
             (good, "sigap/v1/d/0000A1B2/up"),

@@ -15,6 +15,7 @@ JAKARTA = ZoneInfo("Asia/Jakarta")
 def data(**more: Any) -> dict[str, Any]:
     return {
         "owner": {"name": "Toko contoh", "language": "id", "registered_message": "Tolong, ada perampok di toko."},
+        "test": False,
         "silent": False,
         "site": "Simpang Lima",
         "opened_at": "2026-11-24T03:40:48.123Z",
@@ -23,6 +24,15 @@ def data(**more: Any) -> dict[str, Any]:
         "position": {"lat": -6.9932, "lon": 110.4203, "accuracy_m": 5},
         **more,
     }
+
+
+def test_a_test_says_so_first() -> None:
+    title, body = compose("opened", data(test=True, silent=True), JAKARTA)
+    assert title == "Sigap: uji coba tombol darurat Toko contoh"
+    assert (
+        body.splitlines()[0] == "Ini hanya uji coba: tidak ada yang dalam bahaya, dan tidak ada petugas yang dikirim."
+    )
+    assert "perampok" not in body
 
 
 def test_the_alarm_in_bahasa_indonesia() -> None:
