@@ -1,5 +1,5 @@
 # Sigap: `make` alone lists what there is to do. Everything lands in .venv/, build/ and var/ of this checkout;
-# only Mosquitto (and python3-venv, where Debian lacks it) is installed on the system.
+# only Mosquitto, for the tests Chromium (and python3-venv, where Debian lacks it), are installed on the system.
 
 BIN := .venv/bin
 RUN_DIR ?= var/run
@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run once test lint format lock generate picture clean
+.PHONY: help setup run once test lint format lock generate map picture clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,10 @@ run: .venv/.ready ## start everything on this machine and press buttons: broker,
 once: .venv/.ready ## one press walked all the way through, and its timeline
 	@$(BIN)/sigap run --once
 
-test: .venv/.ready ## every test, in parallel (PYTEST_ARGS="-k name" for some)
+.venv/.browser: .venv/.ready
+	@bash .ci/setup.sh browser
+
+test: .venv/.ready .venv/.browser ## every test, in parallel (PYTEST_ARGS="-k name" for some)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: .venv/.ready ## ruff, pyright, import rules, generated files, lock
@@ -40,7 +43,10 @@ lock: .venv/.ready ## choose the newest versions again and write requirements.lo
 generate: .venv/.ready ## write again the files that are made from others
 	@$(BIN)/python -m hardware.generate && $(BIN)/python tests/contract/make_vectors.py
 
-picture: .venv/.ready ## run one press and draw docs/one-press.svg from what it printed
+map: .venv/.ready ## fetch Leaflet and open map data again, for the desk's map
+	@$(BIN)/python -m gateway.desk.make_map
+
+picture: .venv/.ready .venv/.browser ## run one press and draw docs/one-press.svg from what it printed
 	@$(BIN)/python docs/make_picture.py
 
 clean: ## remove .venv, build and var

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Sets up this checkout: .venv with the locked dependencies, Mosquitto on the system where it is missing.
+# `setup.sh browser` installs Chromium instead, which only tests and pictures need.
 # Safe to run again; a second run with nothing to do takes a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,6 +32,16 @@ find_python() {
   done
   fail "Python 3.11, 3.12 or 3.13 is missing. Install one of them, then repeat."
 }
+
+if [ "${1:-}" = browser ]; then
+  if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then
+    if command -v apt-get >/dev/null; then apt_install chromium
+    else fail "Chromium is missing. Install it with your system's packages, then repeat."
+    fi
+  fi
+  touch .venv/.browser
+  exit
+fi
 
 # Debian puts mosquitto into /usr/sbin, Homebrew into its own sbin: neither is on every PATH.
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"

@@ -87,11 +87,11 @@ class Gateway:
             *(WebhookBackend(backend, self._book.record_stage) for backend in settings.backends),
         ]
         self._outbox = Outbox(store, destinations)
-        self._writer = Writer(store, self._intake, self._link, self._book, self._outbox.wake)
-        routes = callbacks.routes(store, self._book, settings.backends, self._outbox.wake)
         zone = ZoneInfo(settings.gateway.time_zone)
-        desk = Desk(store, self._book, self._outbox.wake, zone, settings.gateway.name)
-        self._server = Server(build_app([*routes, *desk.routes()], self.health))
+        self._desk = Desk(store, self._book, self._wake, zone, settings.gateway.name)
+        self._writer = Writer(store, self._intake, self._link, self._book, self._wake)
+        routes = callbacks.routes(store, self._book, settings.backends, self._wake)
+        self._server = Server(build_app([*routes, *self._desk.routes()], self.health))
         self._outbox_runs = False
 
     async def run(self, listener: Any) -> None:
@@ -150,6 +150,11 @@ class Gateway:
             "waiting": writer["waiting"],
             "problems": problems,
         }
+
+    def _wake(self) -> None:
+        """Something was committed: the outbox has work, and open desks have something to show."""
+        self._outbox.wake()
+        self._desk.changed()
 
     async def _watch(self) -> None:
         """Ends, and the gateway with it, when the writer has ended: whoever supervises us starts us anew."""

@@ -28,6 +28,7 @@ from gateway.registry.logins import LINK, begin
 from gateway.registry.operators import ADMINISTRATOR, add_operator, find_hash, hash_password
 from gateway.registry.people import add_owner, add_relative, list_relatives, revoke_relative
 from gateway.registry.provision import device_settings
+from gateway.registry.units import add_unit, list_units
 from gateway.settings import Settings, load_settings
 from gateway.settings_example import write_example
 from gateway.store.engine import Store, open_store
@@ -38,6 +39,7 @@ from simulator.world.client import WorldClient
 
 BROKER, GATEWAY, POLICE, MAIL, WORLD = "broker", "gateway", "police-desk", "mail-sink", "world"
 READY_LIMIT_S = 30.0
+UNITS = ("Patroli contoh 1", "Patroli contoh 2")
 RELATIVE, OPERATOR = "Keluarga contoh", "Operator contoh"
 LEAST_FREE_BYTES = 32 << 20  # two flash images of 2 MiB, the database, the logs
 
@@ -135,6 +137,8 @@ class Local:
             raise Problem(f"{self.config} has no [[backends]]", f"Delete {self.folder} to begin anew")
         self.store = open_store(self.settings.store_url)
         with self.store.write() as conn:
+            for name in set(UNITS) - set(list_units(conn)):
+                add_unit(conn, name, now_us())
             devices = {button.name: self._registered(conn, button) for button in self.buttons}
         self._write_world(devices)
 

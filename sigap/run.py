@@ -15,6 +15,7 @@ import click
 
 from sigap.live import Live
 from sigap.local import Local, Ports
+from sigap.operator import DeskOperator
 from sigap.problem import Problem
 from sigap.processes import Interrupted, free_port, interruptible
 from sigap.timeline import SHOWN, Watch, as_text, missing_from, timeline
@@ -22,8 +23,8 @@ from simulator.police.commands import AutoStages
 
 LOOK_EVERY_S = 0.2
 ONCE_BUTTON = "citizen-1"
-# Each stage waits until the light has said the one before it in full.
-ONCE_AUTO = {"acknowledged": 2.5, "dispatched": 4.7, "on_scene": 6.7, "closed": 7.2}
+# The operator's clicks, seconds after acceptance: each waits until the light has said the one before it in full.
+ONCE_CLICKS = {"acknowledged": 2.5, "dispatched": 4.7, "on_scene": 6.7, "closed": 7.2}
 DEFAULT = Ports()
 
 
@@ -74,7 +75,7 @@ def run(
         raise click.UsageError("--json goes with --once")
     with interruptible():
         if once:
-            _once(auto or ONCE_AUTO, limit_s, as_json)
+            _once(auto or {}, limit_s, as_json)
         else:
             with contextlib.suppress(Interrupted):  # the way it is meant to end
                 _stay(Local(folder, Ports(broker_port, gateway_port, police_port, mail_port), auto=auto or {}))
@@ -155,7 +156,11 @@ def _one_press(local: Local, limit_s: float) -> dict:
         since = max((entry["seq"] for entry in world.pins(ONCE_BUTTON)), default=0)
         done = world.press(ONCE_BUTTON)
         pressed_at = done["presses"][2]["down_at"]
-        _say("pressed three times; waiting for the police desk to close the incident ...")
+        if local.auto:
+            _say("pressed three times; waiting for the police desk to close the incident ...")
+        else:
+            _say("pressed three times; an operator handles it at the desk ...")
+            _handle(local, watch, limit_s)
         watch.wait("closed", limit_s)
         local.processes.check()
         document = timeline(watch, device.id, pressed_at, world.pins(ONCE_BUTTON, since))
@@ -165,6 +170,19 @@ def _one_press(local: Local, limit_s: float) -> dict:
             time.sleep(0.1)
             document = timeline(watch, device.id, pressed_at, world.pins(ONCE_BUTTON, since))
     return document
+
+
+def _handle(local: Local, watch: Watch, limit_s: float) -> None:
+    """What an operator does with the emergency, over the desk's own routes."""
+    if not watch.wait("accepted", limit_s):
+        return
+    accepted_at = time.monotonic()
+    operator = DeskOperator(local.login_link())
+    incident = operator.open_incident()
+    fields = {"dispatched": {"unit": operator.units(incident)[0]}, "closed": {"disposition": "genuine"}}
+    for stage, after_s in ONCE_CLICKS.items():
+        time.sleep(max(0.0, accepted_at + after_s - time.monotonic()))
+        operator.act(incident, stage, **fields.get(stage, {}))
 
 
 def _say(line: str) -> None:

@@ -107,10 +107,14 @@ def timeline(watch: Watch, device_id: int, pressed_at: float, pins: list[dict[st
 
     pressed_at: the third press, Unix ms. pins: the board's log since before the press.
     """
+    # On a machine that stalls, the last look may lie before the press; the stage does not.
+    stages = {name: max(0.0, at) for name, at in _since(pressed_at, watch.seen(), STAGES).items()}
     return {
         "device": device_name(device_id),
         "alarm": watch.alarm,
-        "stages": {"pressed": 0} | _since(pressed_at, watch.seen(), STAGES),
+        # On a machine that stalls, the last look may lie before the press; the stage does not.
+        "stages": {"pressed": 0}
+        | {name: max(0.0, at) for name, at in _since(pressed_at, watch.seen(), STAGES).items()},
         "shown": _since(pressed_at, observe.first(pins, pressed_at), SHOWN),
     }
 

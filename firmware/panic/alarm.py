@@ -28,8 +28,7 @@ class Alarm:
         self.repeated = resumed
         self.tries = 0
         self.next_try = None
-        self.in_flight = False
-        self.attempt = None
+        self.attempt = None  # the task that carries a frame of it, while it does
         self.must_announce = True
 
     def advance(self, stage):

@@ -141,7 +141,6 @@ class App:
             if alarm is None:
                 await wait(self._wake_sender, self.device.sender.wait_ms(now))
                 continue
-            alarm.in_flight = True
             self._in_flight += 1
             frame = self.device.alarm_frame(alarm, now, self._board.battery_mv())
             # Kept by the alarm, because CPython's loop would let it go.
@@ -154,7 +153,6 @@ class App:
             self._log("an attempt crashed")
             print_exception(error)
             self._failed.set()
-        alarm.in_flight = False
         alarm.attempt = None
         self._in_flight -= 1
         self._wake_sender.set()

@@ -31,13 +31,13 @@ class Sender:
     def due(self, now):
         """The newest alarm to send now, or None."""
         for alarm in reversed(list(self._alarms)):
-            if not alarm.in_flight and self._wait_ms(alarm, now) == 0:
+            if alarm.attempt is None and self._wait_ms(alarm, now) == 0:
                 return alarm
         return None
 
     def wait_ms(self, now):
         """Milliseconds until the next alarm is due; None when none waits for time."""
-        waits = [self._wait_ms(alarm, now) for alarm in self._alarms if not alarm.in_flight]
+        waits = [self._wait_ms(alarm, now) for alarm in self._alarms if alarm.attempt is None]
         waits = [wait for wait in waits if wait is not None]
         return min(waits) if waits else None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from gateway.desk.spots import spot, trail
 from gateway.incidents import queries, stages
 from gateway.incidents.events import history
 from gateway.registry.devices import get_device
@@ -24,15 +24,23 @@ NEXT = {
     stages.ON_SCENE: (stages.CLOSED,),
     stages.CLOSED: (),
 }
+_NEWEST = sa.select(sa.func.coalesce(sa.func.max(events.c.id), 0))
+_WAITING = sa.select(sa.func.count()).where(incidents.c.state == stages.OPEN, incidents.c.test.is_(False))
+_HANDLED = sa.select(events.c.incident_id, events.c.kind, events.c.actor, events.c.data)
 
 
 def newest_event(conn: sa.Connection) -> int:
     """The id of the newest event: what is shown is as new as this."""
-    return conn.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.id), 0))).scalar_one()
+    return conn.execute(_NEWEST).scalar_one()
 
 
-def queue(conn: sa.Connection, zone: ZoneInfo) -> list[dict[str, Any]]:
-    """Incidents for the queue: those that wait longest for a human first, the closed ones last, newest first."""
+def unseen(conn: sa.Connection) -> int:
+    """How many emergencies no operator has seen yet: while there are any, desks sound."""
+    return conn.execute(_WAITING).scalar_one()
+
+
+def queue(conn: sa.Connection, zone: ZoneInfo, tests: bool = False) -> list[dict[str, Any]]:
+    """Emergencies (or tests): those that wait longest for a human first, the closed ones last, newest first."""
     pressed = sa.select(sa.func.min(alarms.c.pressed_at)).where(alarms.c.incident_id == incidents.c.id)
     count = sa.select(sa.func.count()).where(alarms.c.incident_id == incidents.c.id)
     silent = sa.select(sa.func.max(sa.cast(alarms.c.silent, sa.Integer))).where(alarms.c.incident_id == incidents.c.id)
@@ -52,12 +60,19 @@ def queue(conn: sa.Connection, zone: ZoneInfo) -> list[dict[str, Any]]:
         )
         .join(devices, devices.c.id == incidents.c.device_id)
         .join(owners, owners.c.id == devices.c.owner_id, isouter=True)
+        .where(incidents.c.test.is_(tests))
         .order_by(closed, rank, sa.case((closed == 1, -incidents.c.opened_at), else_=incidents.c.opened_at))
         .limit(SHOWN)
     )
     found = []
     for row in conn.execute(query).mappings():
-        found.append({**row, "pressed_at": local(row["pressed_at"], zone), "opened_at": local(row["opened_at"], zone)})
+        # An alarm that turned out to be real left its test without any.
+        times = {"pressed_at": local(row["pressed_at"] or row["opened_at"], zone)}
+        found.append({**row, **times, "opened_at": local(row["opened_at"], zone), "by": None})
+    by_id = {each["id"]: each for each in found}
+    kinds = (stages.ACKNOWLEDGED, stages.DISPATCHED)
+    for row in conn.execute(_HANDLED.where(events.c.incident_id.in_(by_id), events.c.kind.in_(kinds))):
+        by_id[row.incident_id]["by"] = row.actor
     return found
 
 
@@ -69,20 +84,29 @@ def incident(conn: sa.Connection, incident_id: str, zone: ZoneInfo) -> dict[str,
     device = get_device(conn, row["device_id"])
     assert device is not None  # a foreign key says so
     listed = conn.execute(queries.ALARMS, {"incident": incident_id}).mappings().all()
+    happened = history(conn, incident_id)
+    steps = NEXT[row["state"]]
     return {
         **row,
         "device": device,
         "device_id": device_name(device.id),
         "owner": None if device.owner_id is None else get_owner(conn, device.owner_id),
+        "silent": device.silent or any(one["silent"] for one in listed),
         "alarms": [{**one, "pressed_at": local(one["pressed_at"], zone)} for one in listed],
-        "position": _position(listed, device),
+        "position": spot(listed, (device.site_lat_e7, device.site_lon_e7)),
+        "trail": trail(happened),
         "events": [
-            {"kind": one.kind, "at": local(one.at, zone), "actor": one.actor, "data": one.data}
-            for one in history(conn, incident_id)
+            {"kind": one.kind, "at": local(one.at, zone), "actor": one.actor, "data": one.data} for one in happened
         ],
         "waiting": _waiting(conn, incident_id),
-        "next": NEXT[row["state"]],
+        "next": [step for step in steps if step not in (stages.DISPATCHED, stages.ON_SCENE)] if row["test"] else steps,
     }
+
+
+def open_tests(conn: sa.Connection) -> list[str]:
+    """The incidents that are tests and not closed, oldest first."""
+    query = sa.select(incidents.c.id).where(incidents.c.test.is_(True), incidents.c.state != stages.CLOSED)
+    return list(conn.execute(query.order_by(incidents.c.id)).scalars())
 
 
 def who_did(conn: sa.Connection, incident_id: str, stage: str) -> str | None:
@@ -96,25 +120,9 @@ def local(at: int, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(at / 1e6, UTC).astimezone(zone)
 
 
-def _position(listed: Any, device: Any) -> dict[str, Any] | None:
-    fixes = [one for one in listed if one["lat_e7"] is not None]
-    if fixes:
-        best = max(fixes, key=lambda one: (one["fix_at"] or one["received_at"], one["received_at"]))
-        return {"lat": best["lat_e7"] / 1e7, "lon": best["lon_e7"] / 1e7, "accuracy_m": best["accuracy_m"]}
-    if device.fixed_site:
-        return {"lat": device.site_lat_e7 / 1e7, "lon": device.site_lon_e7 / 1e7, "accuracy_m": None}
-    return None
-
-
 def _waiting(conn: sa.Connection, incident_id: str) -> list[dict[str, Any]]:
     """What could not be told yet, and why."""
     query = sa.select(deliveries.c.destination, deliveries.c.attempts, deliveries.c.last_error).where(
         deliveries.c.incident_id == incident_id, deliveries.c.state == "pending", deliveries.c.last_error.is_not(None)
     )
     return [dict(row) for row in conn.execute(query).mappings()]
-
-
-def shown_data(data: dict[str, Any]) -> str:
-    """What an actor said, for the timeline: the few fields that a person wants."""
-    wanted = {key: data[key] for key in ("unit", "note", "disposition", "relative", "stage", "change") if data.get(key)}
-    return json.dumps(wanted, ensure_ascii=False)[1:-1].replace('"', "") if wanted else ""

@@ -17,12 +17,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gateway.clock import Clock, now_us
-from gateway.desk import look
+from gateway.desk import labels, look
 from gateway.desk.guard import ANYBODY, COOKIE, HEADERS, STAFF, Guard, Limiter, Visit, set_session
 from gateway.desk.live import Live
+from gateway.desk.spots import spots
 from gateway.incidents import stages
 from gateway.incidents.book import Book, UnknownIncident
-from gateway.registry import logins, operators
+from gateway.registry import logins, operators, units
 from gateway.registry.operators import ADMINISTRATOR
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
@@ -34,36 +35,6 @@ FOLDER = Path(__file__).parent
 LANGUAGE_COOKIE = "sigap_language"
 TEXT_LIMIT = 300
 ACTIONS = stages.STATES[1:]
-# Said by the templates; named here, so that they are found for translation.
-_ = str
-STATE_WORDS = {
-    "open": _("new"),
-    "accepted": _("taken by the police's system"),
-    "acknowledged": _("seen"),
-    "dispatched": _("unit on its way"),
-    "on_scene": _("on scene"),
-    "closed": _("closed"),
-    "opened": _("emergency button pressed"),
-    "alarm_joined": _("pressed again"),
-    "position": _("new position"),
-    "press_time": _("press time put right"),
-    "told": _("the button shows it"),
-    "refused": _("came too late"),
-    "relatives": _("a relative was told"),
-}
-ACTION_WORDS = {
-    "acknowledged": _("I have seen it"),
-    "dispatched": _("Send unit"),
-    "on_scene": _("They are on scene"),
-    "closed": _("Close"),
-}
-DISPOSITION_WORDS = {
-    "genuine": _("genuine"),
-    "false": _("false alarm"),
-    "test": _("test"),
-    "exercise": _("exercise"),
-    "unfounded": _("unfounded"),
-}
 
 
 class Desk:
@@ -73,10 +44,15 @@ class Desk:
         self, store: Store, book: Book, wake: Callable[[], None], zone: ZoneInfo, name: str, clock: Clock = now_us
     ) -> None:
         self._store, self._book, self._wake, self._zone, self._name = store, book, wake, zone, name
-        self._clock, self._guard, self._limiter, self._live = clock, Guard(store, clock), Limiter(), Live(store)
+        self._clock, self._guard, self._limiter = clock, Guard(store, clock), Limiter()
+        self._live = Live(store, self._queue_html)
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined
         )
+
+    def changed(self) -> None:
+        """Something was committed: open pages show it now, not at their next look. From any thread."""
+        self._live.changed()
 
     def routes(self) -> list[Route | Mount]:
         """Every route with the roles that may use it. Files of our own need no login."""
@@ -89,6 +65,7 @@ class Desk:
             ("/logout", "POST", self.logout, STAFF),
             ("/", "GET", self.queue, STAFF),
             ("/live", "GET", self.live, STAFF),
+            ("/tests/closed", "POST", self.close_tests, STAFF),
             ("/incidents/{id}", "GET", self.incident, STAFF),
             ("/incidents/{id}/{stage}", "POST", self.act, STAFF),
             ("/operators", "GET", self.operators, (ADMINISTRATOR,)),
@@ -132,7 +109,9 @@ class Desk:
 
     async def language(self, visit: Visit) -> Response:
         response = RedirectResponse("/", 303)
-        if (wanted := visit.form.get("language")) in LANGUAGES:
+        if (wanted := visit.form.get("language", "")) in LANGUAGES:
+            if visit.operator is not None:
+                await asyncio.to_thread(self._set_language, visit.operator.id, wanted)
             response.set_cookie(LANGUAGE_COOKIE, wanted, max_age=365 * 86400, httponly=True, samesite="strict")
         return response
 
@@ -145,19 +124,19 @@ class Desk:
     # The desk.
 
     async def queue(self, visit: Visit) -> Response:
-        newest, found = await asyncio.to_thread(self._read, lambda conn: look.queue(conn, self._zone))
-        return self._page(visit, "queue.html", incidents=found, newest=newest)
+        newest, values = await asyncio.to_thread(self._read, self._queue)
+        return self._page(visit, "queue.html", newest=newest, **values)
 
     async def incident(self, visit: Visit) -> Response:
         wanted = visit.request.path_params["id"]
-        newest, found = await asyncio.to_thread(self._read, lambda conn: look.incident(conn, wanted, self._zone))
+        newest, found = await asyncio.to_thread(self._read, lambda conn: self._incident(conn, wanted))
         if found is None:
             raise HTTPException(404, "there is no such incident", headers=HEADERS)
         came_second = visit.request.query_params.get("second", "")
         who = None
         if came_second in ACTIONS:
             _, who = await asyncio.to_thread(self._read, lambda conn: look.who_did(conn, wanted, came_second))
-        return self._page(visit, "incident.html", incident=found, newest=newest, second=came_second, who=who)
+        return self._page(visit, "incident.html", newest=newest, second=came_second, who=who, **found)
 
     async def act(self, visit: Visit) -> Response:
         wanted, stage = visit.request.path_params["id"], visit.request.path_params["stage"]
@@ -166,8 +145,10 @@ class Desk:
         data = {
             key: visit.form[key].strip()[:TEXT_LIMIT] for key in ("unit", "note") if visit.form.get(key, "").strip()
         }
-        if stage == stages.DISPATCHED and "unit" not in data:
-            raise HTTPException(400, "name the unit that is sent", headers=HEADERS)
+        if stage == stages.DISPATCHED:
+            _newest, offered = await asyncio.to_thread(self._read, units.list_units)
+            if data.get("unit") not in offered:
+                raise HTTPException(400, "choose one of the units on the list", headers=HEADERS)
         if stage == stages.CLOSED:
             data["disposition"] = visit.form.get("disposition", "")
             if data["disposition"] not in stages.DISPOSITIONS:
@@ -181,27 +162,58 @@ class Desk:
         except (OperationalError, StoreProblem) as error:
             log.error("what %s did could not be stored: %s", actor, error)
             raise HTTPException(503, "it could not be stored; do it again", headers=HEADERS) from error
-        if not changed:
-            return RedirectResponse(f"/incidents/{wanted}?second={stage}", 303)
         self._wake()
-        return RedirectResponse(f"/incidents/{wanted}", 303)
+        return RedirectResponse(f"/incidents/{wanted}{'' if changed else f'?second={stage}'}", 303)
+
+    async def close_tests(self, visit: Visit) -> Response:
+        assert visit.operator is not None
+        await asyncio.to_thread(self._close_tests, f"operator:{visit.operator.name}")
+        self._wake()
+        return RedirectResponse("/", 303)
 
     async def live(self, visit: Visit) -> Response:
         if self._live.is_full:
             raise HTTPException(503, "too many desks are open", headers=HEADERS)
         last = visit.request.headers.get("last-event-id") or visit.request.query_params.get("seen", "0")
         seen = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0
-        return StreamingResponse(self._live.stream(seen), media_type="text/event-stream")
+        language = self._language(visit) if visit.request.query_params.get("page") == "queue" else ""
+        return StreamingResponse(self._live.stream(seen, language), media_type="text/event-stream")
 
     async def operators(self, visit: Visit) -> Response:
-        newest, found = await asyncio.to_thread(self._read, operators.list_operators)
-        return self._page(visit, "operators.html", operators=found, newest=newest)
+        _newest, (found, offered) = await asyncio.to_thread(
+            self._read, lambda conn: (operators.list_operators(conn), units.list_units(conn))
+        )
+        return self._page(visit, "operators.html", operators=found, units=offered)
 
     # What touches the store, in threads.
 
     def _read(self, what: Callable[[Any], Any]) -> tuple[int, Any]:
         with self._store.read() as conn:
             return look.newest_event(conn), what(conn)
+
+    def _queue(self, conn: Any) -> dict[str, Any]:
+        emergencies = look.queue(conn, self._zone)
+        still_open = [each for each in emergencies if each["state"] != stages.CLOSED]
+        tests = look.queue(conn, self._zone, tests=True)
+        return {"incidents": emergencies, "tests": tests, "spots": spots(conn, still_open), "unseen": look.unseen(conn)}
+
+    def _incident(self, conn: Any, wanted: str) -> dict[str, Any] | None:
+        found = look.incident(conn, wanted, self._zone)
+        return found and {"incident": found, "unseen": look.unseen(conn), "units": units.list_units(conn)}
+
+    def _queue_html(self, language: str) -> str:
+        _newest, values = self._read(self._queue)
+        return self._templates.get_template("queue_live.html").render({**self._words(language), **values})
+
+    def _close_tests(self, actor: str) -> None:
+        data = {"disposition": "test"}
+        with self._store.write() as conn:
+            for each in look.open_tests(conn):
+                self._book.record_stage(conn, each, stages.CLOSED, actor, data, self._clock())
+
+    def _set_language(self, operator_id: int, language: str) -> None:
+        with self._store.write() as conn:
+            operators.set_language(conn, operator_id, language)
 
     def _record(self, incident: str, stage: str, actor: str, data: dict[str, Any]) -> bool:
         with self._store.write() as conn:
@@ -224,19 +236,28 @@ class Desk:
         with self._store.write() as conn:
             logins.end(conn, token)
 
+    def _language(self, visit: Visit) -> str:
+        """The operator's; before the login, what this browser chose last."""
+        said = visit.operator.language if visit.operator else visit.request.cookies.get(LANGUAGE_COOKIE, DEFAULT)
+        return said if said in LANGUAGES else DEFAULT
+
     def _translate(self, visit: Visit) -> Callable[[str], str]:
-        return translator(visit.request.cookies.get(LANGUAGE_COOKIE, DEFAULT))
+        return translator(self._language(visit))
+
+    def _words(self, language: str) -> dict[str, Any]:
+        translate = translator(language)
+        return {
+            "_": translate,
+            "language": language,
+            "states": labels.STATES,
+            "actions": labels.ACTIONS,
+            "dispositions": labels.DISPOSITIONS,
+            "by": lambda actor: labels.actor_words(actor, translate),
+            "said": lambda data: labels.said(data, translate),
+        }
 
     def _page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
-        language = visit.request.cookies.get(LANGUAGE_COOKIE, DEFAULT)
-        words = {
-            "_": translator(language),
-            "language": language if language in LANGUAGES else DEFAULT,
-            "visit": visit,
-            "gateway": self._name,
-            "states": STATE_WORDS,
-            "actions": ACTION_WORDS,
-            "dispositions": DISPOSITION_WORDS,
-            "shown_data": look.shown_data,
-        }
+        words = {**self._words(self._language(visit)), "visit": visit, "gateway": self._name}
+        # A page with `newest` keeps a live line.
+        words |= {"newest": None, "unseen": 0}
         return HTMLResponse(self._templates.get_template(template).render({**words, **values}), status)

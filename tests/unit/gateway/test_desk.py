@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -19,12 +20,12 @@ from gateway.clock import now_us
 from gateway.desk.guard import FAILURES, Limiter
 from gateway.desk.pages import Desk
 from gateway.incidents.book import Book
-from gateway.registry import logins, operators
+from gateway.registry import logins, operators, units
 from gateway.registry.devices import get_device
 from gateway.registry.people import add_owner
 from gateway.store.engine import Store
-from gateway.store.schema import deliveries, devices, events
-from panic_wire.frames import ALARM, Alarm, Header
+from gateway.store.schema import deliveries, devices, events, incidents
+from panic_wire.frames import ALARM, TEST, Alarm, Header
 from tests.unit.gateway.outbox_lab import DEVICE, enqueue, lab_store, served
 
 PASSWORD = "rahasia sekali"
@@ -40,6 +41,7 @@ ROUTES = {
     ("POST", "/logout"): STAFF,
     ("GET", "/"): STAFF,
     ("GET", "/live"): STAFF,
+    ("POST", "/tests/closed"): STAFF,
     ("GET", "/incidents/{id}"): STAFF,
     ("POST", "/incidents/{id}/{stage}"): STAFF,
     ("GET", "/operators"): ADMINISTRATORS,
@@ -64,7 +66,9 @@ class Browser:
         connection.request(method, path, body, {"cookie": cookie, "accept": "text/html", **kind, **headers})
         answer = connection.getresponse()
         if answer.getheader("content-type", "").startswith("text/event-stream"):
-            text = answer.readline().decode()
+            text = ""
+            while "data:" not in text:  # the first event, whole
+                text += answer.readline().decode()
             connection.close()
             return answer.status, text, answer.headers
         text = answer.read().decode()
@@ -94,6 +98,7 @@ def store(tmp_path: Path, password_hash: str) -> Iterator[Store]:
         with store.write() as conn:
             for name, role in (("Ani", "operator"), ("Budi", "operator"), ("Citra", "administrator")):
                 operators.add_operator(conn, name=name, password_hash=password_hash, role=role, now_us=now_us())
+            units.add_unit(conn, "Patroli 1", now_us())
             owner = add_owner(conn, name=MARKUP, registered_message=MARKUP, now_us=now_us())
             conn.execute(devices.update().values(owner_id=owner.id))
         yield store
@@ -162,14 +167,15 @@ def test_one_emergency_from_press_to_close(url: str, store: Store, incident: str
     page = f"/incidents/{incident}"
     assert "baru" in ani.ask("GET", "/")[1]
     assert ani.post(f"{page}/acknowledged")[0] == 303
-    assert ani.post(f"{page}/dispatched")[0] == 400  # which unit?
+    for unit in ({}, {"unit": "Patroli 9"}):  # which unit?
+        assert ani.post(f"{page}/dispatched", **unit)[0] == 400
     assert ani.post(f"{page}/dispatched", unit="Patroli 1")[0] == 303
     assert ani.post(f"{page}/on_scene")[0] == 303
     assert ani.post(f"{page}/closed")[0] == 400  # how did it end?
     assert ani.post(f"{page}/closed", disposition="genuine", note="selesai")[0] == 303
     _, text, _ = ani.ask("GET", page)
-    assert "unit: Patroli 1" in text
-    assert "note: selesai" in text
+    assert "Ani: Patroli 1" in text
+    assert "Ani: benar · selesai" in text
     assert [one for one in history(store) if one[1].startswith("operator")] == [
         (stage, "operator:Ani") for stage in ("acknowledged", "dispatched", "on_scene", "closed")
     ]
@@ -191,7 +197,7 @@ def test_the_second_is_told_who_was_first(url: str, store: Store, incident: str)
     assert sorted(answers.values()) == [page, f"{page}?second=acknowledged"]
     second = next(number for number, where in answers.items() if "second" in where)
     first = ["Ani", "Budi"][1 - second]
-    assert f"sudah dinyatakan oleh operator:{first}" in browsers[second].ask("GET", answers[second])[1]
+    assert f"sudah dinyatakan oleh {first}" in browsers[second].ask("GET", answers[second])[1]
     assert [kind for kind, _ in history(store)].count("acknowledged") == 1
     # The same form once more, from a page that is old by now.
     assert browsers[1 - second].post(f"{page}/acknowledged")[2]["location"] == f"{page}?second=acknowledged"
@@ -209,12 +215,14 @@ def test_a_form_without_its_token_or_of_another_session(url: str, store: Store, 
 
 def test_markup_stays_text(url: str, incident: str) -> None:
     ani = in_as(url, "Ani")
-    ani.post(f"/incidents/{incident}/dispatched", unit="<b>1</b>")
+    ani.post(f"/incidents/{incident}/closed", disposition="false", note="<b>1</b>")
     for path in ("/", f"/incidents/{incident}"):
         _, text, _ = ani.ask("GET", path)
         assert "<script>alert" not in text
         assert "&lt;script&gt;alert(1)" in text
         assert "<b>" not in text
+    _, text, _ = ani.ask("GET", "/live?seen=0&page=queue")
+    assert "<script>alert" not in text
 
 
 def test_wrong_passwords_are_limited(url: str) -> None:
@@ -277,14 +285,35 @@ def test_the_live_line(url: str, store: Store, incident: str) -> None:
     ani = in_as(url, "Ani")
     _, text, headers = ani.ask("GET", "/live?seen=0")
     assert headers["content-type"].startswith("text/event-stream")
-    assert text == "event: change\n"
+    fields = dict(line.split(": ", 1) for line in text.splitlines() if line)
+    assert fields["event"] == "change"
+    assert json.loads(fields["data"]) == {"unseen": 1}
+    _, text, _ = ani.ask("GET", "/live?seen=0&page=queue")
+    assert MARKUP not in text
     _, text, _ = ani.ask("GET", "/live?seen=999999")
-    assert text == "event: beat\n"
+    assert "event: beat\n" in text
+
+
+def test_tests_are_apart_and_closed_together(url: str, store: Store, incident: str) -> None:
+    with store.write() as conn:
+        device = get_device(conn, DEVICE)
+        assert device is not None
+        Book([], "test").take_alarm(conn, device, Header(TEST, 0, DEVICE, 1, 2), Alarm(2), now_us())
+    ani = in_as(url, "Ani")
+    _, text, _ = ani.ask("GET", "/")
+    emergencies, tests = text.split("<h2>")
+    assert ("UJI COBA" in emergencies, "UJI COBA" in tests) == (False, True)
+    assert ani.post("/tests/closed")[0] == 303
+    with store.read() as conn:
+        states = {row.test: (row.state, row.disposition) for row in conn.execute(incidents.select())}
+    assert states == {False: ("open", None), True: ("closed", "test")}
 
 
 def test_english(url: str, incident: str) -> None:
     ani = in_as(url, "Ani")
     assert ani.ask("POST", "/language", {"language": "en"})[0] == 303
+    assert "I have seen it" in in_as(url, "Ani").ask("GET", f"/incidents/{incident}")[1]  # hers, in any browser
+    assert "Saya lihat" in in_as(url, "Budi").ask("GET", f"/incidents/{incident}")[1]
     assert "I have seen it" in ani.ask("GET", f"/incidents/{incident}")[1]
 
 

@@ -1,0 +1,66 @@
+"""What the desk calls things: states, actions, dispositions, and who did something. Said in the reader's language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.words import Translate
+
+# Named here, so that they are found for translation; the templates translate.
+_ = str
+STATES = {
+    "open": _("new"),
+    "accepted": _("taken by the police's system"),
+    "acknowledged": _("seen"),
+    "dispatched": _("unit on its way"),
+    "on_scene": _("on scene"),
+    "closed": _("closed"),
+    "opened": _("emergency button pressed"),
+    "alarm_joined": _("pressed again"),
+    "position": _("new position"),
+    "press_time": _("press time put right"),
+    "told": _("the button shows it"),
+    "refused": _("came too late"),
+    "relatives": _("a relative was told"),
+}
+ACTIONS = {
+    "acknowledged": _("I have seen it"),
+    "dispatched": _("Send unit"),
+    "on_scene": _("They are on scene"),
+    "closed": _("Close"),
+}
+DISPOSITIONS = {
+    "genuine": _("genuine"),
+    "false": _("false alarm"),
+    "test": _("test"),
+    "exercise": _("exercise"),
+    "unfounded": _("unfounded"),
+}
+ACTORS = {
+    "device": _("the button"),
+    "backend": _("the police's system"),
+    "gateway": _("Sigap"),
+    "relative": _("Sigap"),
+}
+
+
+def actor_words(actor: str, translate: Translate) -> str:
+    """Who did it, for a person: an operator by name, what is a machine by what it is."""
+    kind, _colon, name = actor.partition(":")
+    if kind == "operator":
+        return name
+    if kind == "backend":
+        return f"{translate(ACTORS[kind])} ({name})"
+    return translate(ACTORS.get(kind, kind))
+
+
+def said(data: dict[str, Any], translate: Translate) -> str:
+    """What an actor said with it, for the timeline: the few things that a person wants."""
+    parts = [str(data[key]) for key in ("unit", "relative", "note") if data.get(key)]
+    if data.get("disposition"):
+        parts.insert(0, translate(DISPOSITIONS[data["disposition"]]))
+    for key in ("stage", "change"):
+        if data.get(key):
+            word = str(data[key])
+            parts.append(translate(STATES.get(word, word)))
+    return " · ".join(parts)
