@@ -46,8 +46,9 @@ generate: .venv/.ready ## write again the files that are made from others
 map: .venv/.ready ## fetch Leaflet and open map data again, for the desk's map
 	@$(BIN)/python -m gateway.desk.make_map
 
-picture: .venv/.ready .venv/.browser ## run one press and draw docs/one-press.svg from what it printed
+picture: .venv/.ready .venv/.browser ## make the pictures of the docs anew: one press drawn, the desk in a browser
 	@$(BIN)/python docs/make_picture.py
+	@$(BIN)/python docs/make_screens.py
 
 clean: ## remove .venv, build and var
 	rm -rf .venv build var

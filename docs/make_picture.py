@@ -22,10 +22,10 @@ WHERE = {
     "received": ("the gateway has it on disk", "gateway/ingest/writer.py"),
     "accepted": ("the police's system has taken it", "gateway/backends/webhook.py"),
     "relatives": ("the owner's relatives were sent the message", "gateway/relatives/destination.py"),
-    "acknowledged": ("an operator has seen it", "gateway/inbound/callbacks.py"),
-    "dispatched": ("officers are assigned", "gateway/inbound/callbacks.py"),
-    "on_scene": ("they have arrived", "gateway/inbound/callbacks.py"),
-    "closed": ("it ended", "gateway/inbound/callbacks.py"),
+    "acknowledged": ("an operator has seen it", "gateway/desk/pages.py"),
+    "dispatched": ("officers are assigned", "gateway/desk/pages.py"),
+    "on_scene": ("they have arrived", "gateway/desk/pages.py"),
+    "closed": ("it ended", "gateway/desk/pages.py"),
 }
 
 

@@ -112,9 +112,7 @@ def timeline(watch: Watch, device_id: int, pressed_at: float, pins: list[dict[st
     return {
         "device": device_name(device_id),
         "alarm": watch.alarm,
-        # On a machine that stalls, the last look may lie before the press; the stage does not.
-        "stages": {"pressed": 0}
-        | {name: max(0.0, at) for name, at in _since(pressed_at, watch.seen(), STAGES).items()},
+        "stages": {"pressed": 0} | stages,
         "shown": _since(pressed_at, observe.first(pins, pressed_at), SHOWN),
     }
 

@@ -15,7 +15,7 @@ import binascii
 import struct
 
 DIRECTORY = "/journal"
-CAPACITY = 8  # each also costs RAM while it is open
+CAPACITY = 6  # each also costs RAM while it is open
 
 _RECORD = ">4sBBIiiHH"
 _MAGIC = b"SGj1"

@@ -34,14 +34,18 @@ def load() -> None:
     apprise.Apprise().add("json://localhost")
 
 
+def limited(channel: str) -> str:
+    """The channel with our limits on connecting and on every read."""
+    return f"{channel}{'&' if urlsplit(channel).query else '?'}cto={CONNECT_LIMIT_S}&rto={READ_LIMIT_S}"
+
+
 def send(channel: str, title: str, body: str) -> str | None:
     """Send; None when the far side took it, else the reason as a sentence. Blocks for some 20 s at most."""
     sender = apprise.Apprise()
-    limited = f"{channel}{'&' if urlsplit(channel).query else '?'}cto={CONNECT_LIMIT_S}&rto={READ_LIMIT_S}"
     reasons = _Reasons()
     _log.addHandler(reasons)
     try:
-        if not sender.add(limited):
+        if not sender.add(limited(channel)):
             return "the channel is no address that Apprise knows"
         # A relative's channel is one target: anything but success is a failure of it.
         if bool(sender.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT)):
