@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.incidents.facts import best_fix
 from gateway.incidents.stages import ALARM_JOINED, OPENED, POSITION, Event
 from gateway.store.schema import alarms, devices, incidents
 
@@ -14,9 +15,8 @@ TRAIL = 500  # positions drawn, the newest
 
 def spot(rows: Any, site: tuple[int | None, int | None]) -> dict[str, Any] | None:
     """Where the device is believed to be: the newest fix of these alarms, else its surveyed site, else None."""
-    fixes = [row for row in rows if row["lat_e7"] is not None]
-    if fixes:
-        best = max(fixes, key=lambda row: (row["fix_at"] or row["received_at"], row["received_at"]))
+    best = best_fix(rows)
+    if best is not None:
         return {"lat": best["lat_e7"] / 1e7, "lon": best["lon_e7"] / 1e7, "accuracy_m": best["accuracy_m"]}
     lat, lon = site
     if lat is None or lon is None:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.incidents import queries
+from gateway.incidents.facts import best_fix
 from gateway.registry.devices import Device
 from gateway.registry.people import get_owner
 from panic_wire.frames import alarm_id
@@ -93,15 +94,14 @@ def _alarm(row: sa.Row) -> dict[str, Any]:
 def _position(rows: list[sa.Row] | Any, device: Device) -> dict[str, Any]:
     """Where the device is believed to be: its newest fix, else the surveyed site, else unknown (source
     null)."""
-    fixes = [row for row in rows if row.lat_e7 is not None]
-    if fixes:
-        best = max(fixes, key=lambda row: (row.fix_at or row.received_at, row.received_at))
+    best = best_fix(row._mapping for row in rows)
+    if best is not None:
         return {
-            "lat": best.lat_e7 / 1e7,
-            "lon": best.lon_e7 / 1e7,
-            "accuracy_m": best.accuracy_m,
+            "lat": best["lat_e7"] / 1e7,
+            "lon": best["lon_e7"] / 1e7,
+            "accuracy_m": best["accuracy_m"],
             "source": "gps",
-            "fix_at": rfc3339(best.fix_at),
+            "fix_at": rfc3339(best["fix_at"]),
         }
     if device.site_lat_e7 is not None and device.site_lon_e7 is not None:
         lat, lon = device.site_lat_e7 / 1e7, device.site_lon_e7 / 1e7

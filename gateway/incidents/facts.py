@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from panic_wire.frames import Alarm
@@ -32,6 +33,12 @@ def fix(alarm: Alarm, received_at: int) -> dict[str, int | None]:
         "accuracy_m": alarm.accuracy_m,
         "fix_at": fix_at,
     }
+
+
+def best_fix(listed: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Of alarms' rows, the one with the newest fix; None when none has any."""
+    fixes = [row for row in listed if row["lat_e7"] is not None]
+    return max(fixes, key=lambda row: (row["fix_at"] or row["received_at"], row["received_at"]), default=None)
 
 
 def is_another_fix(found: Any, fix: dict[str, int | None]) -> bool:

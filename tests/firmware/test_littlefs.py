@@ -76,7 +76,7 @@ def life(chip, seed, used, activations, added, receipted):
     def job(files):
         journal = Journal(files, quiet)
         counter = Counter(files, Chance(seed), journal.highest(), quiet)
-        for _ in range(3):
+        for _ in range(2):
             activation = counter.take_activation()
             journal.add(Entry(activation, position=HERE))
             if chip.is_dead():
@@ -108,7 +108,7 @@ def check_cuts(step):
     start = new_chip()
     used, activations, added, receipted = set(), set(), set(), set()
     mounted(start, life(start, 1, used, activations, added, receipted))
-    assert len(added) == 3
+    assert len(added) == 2
     whole = Chip(start.data)
     mounted(whole, life(whole, 2, set(used), set(activations), set(added), set()))
     assert whole.programmed > 300, whole.programmed

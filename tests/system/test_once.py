@@ -168,7 +168,8 @@ def test_what_once_says_is_what_happened(tmp_path: Path) -> None:
     event = Webhook(witness.backend["secret"]).verify(body, headers)
     assert event["data"]["alarms"][0]["alarm"] == said["alarm"]
     assert posts[0].at - pressed_at >= said["stages"]["received"] - CLOSE_MS
-    assert posts[0].at - pressed_at <= said["stages"]["accepted"] + 1
+    # A stage's time is the last look that did not see it: early by as long as the machine kept the looks apart.
+    assert posts[0].at - pressed_at <= said["stages"]["accepted"] + CLOSE_MS
 
     # The mails that the relatives got, as they lay in the sink.
     subjects = [message["subject"] for message in witness.mails.values()]
