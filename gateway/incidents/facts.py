@@ -35,7 +35,7 @@ def fix(alarm: Alarm, received_at: int) -> dict[str, int | None]:
     }
 
 
-def best_fix(listed: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def best_fix(listed: Iterable[Mapping[Any, Any]]) -> Mapping[Any, Any] | None:
     """Of alarms' rows, the one with the newest fix; None when none has any."""
     fixes = [row for row in listed if row["lat_e7"] is not None]
     return max(fixes, key=lambda row: (row["fix_at"] or row["received_at"], row["received_at"]), default=None)
