@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ LOOK_EVERY_S = 0.1  # for what others commit; changed() says it at once
 REST_S = 0.2  # after a change: an alarm is followed by its acceptance and more within that, which then go out as one
 BEAT_S = 1.0  # a page that hears nothing for two of these says that the line is gone
 RETRY_MS = 500
+LIFE_S = 60.0  # then the browser asks again, and whether it still may is looked up again
 MOST_DESKS = 100
 BEAT = b"event: beat\ndata:\n\n"
 
@@ -55,12 +57,13 @@ class Live:
         language: the queue's HTML comes along in it; "" for a page that loads itself anew.
         """
         self._desks += 1
+        ends_at = time.monotonic() + LIFE_S
         try:
             if self._looking is None or self._looking.done():
                 self._loop = asyncio.get_running_loop()
                 self._looking = asyncio.create_task(self._look(), name="desk looks")
             yield b"retry: %d\n\n" % RETRY_MS
-            while True:
+            while time.monotonic() < ends_at:
                 if self._newest > seen:
                     seen = self._newest
                     yield await self._event(language)

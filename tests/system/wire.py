@@ -8,7 +8,6 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +15,8 @@ ETH_P_IP = 0x0800
 ETHERNET_BYTES = 14
 OUTGOING = 4  # packet(7), PACKET_OUTGOING: on the loopback interface each packet passes twice
 BUFFER_BYTES = 64 << 20
+SO_TIMESTAMPNS = 35  # socket(7): the kernel says when a packet came, however late this thread looks
+_TIMESPEC = struct.Struct("qq")
 
 
 def may_listen() -> bool:
@@ -46,6 +47,7 @@ class Wire:
         self.segments: list[Segment] = []
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP))
         self._socket.setsockopt(socket.SOL_SOCKET, 33, BUFFER_BYTES)  # SO_RCVBUFFORCE
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._socket.bind(("lo", ETH_P_IP))
         self._socket.settimeout(0.1)
         self._ended = threading.Event()
@@ -68,21 +70,23 @@ class Wire:
     def _read(self) -> None:
         while not self._ended.is_set():
             try:
-                packet, address = self._socket.recvfrom(1 << 17)
+                packet, told, _flags, address = self._socket.recvmsg(1 << 17, socket.CMSG_SPACE(_TIMESPEC.size))
             except TimeoutError:
                 continue
-            segment = None if address[2] == OUTGOING else parse(packet[ETHERNET_BYTES:])
+            seconds, nanoseconds = _TIMESPEC.unpack(told[0][2])
+            at = seconds * 1000 + nanoseconds / 1e6
+            segment = None if address[2] == OUTGOING else parse(packet[ETHERNET_BYTES:], at)
             if segment is not None and self._wanted(segment):
                 self.segments.append(segment)
                 self._on_segment(segment)
 
 
-def parse(packet: bytes) -> Segment | None:
-    """An IPv4 packet (RFC 791) with TCP (RFC 9293) and content, or None."""
+def parse(packet: bytes, at: float) -> Segment | None:
+    """An IPv4 packet (RFC 791) with TCP (RFC 9293) and content, or None. at: when it came, Unix ms."""
     if len(packet) < 40 or packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_TCP:
         return None
     header_bytes = (packet[0] & 15) * 4
     (length,) = struct.unpack_from(">H", packet, 2)
     source, target, sequence = struct.unpack_from(">HHI", packet, header_bytes)
     data = packet[header_bytes + (packet[header_bytes + 12] >> 4) * 4 : length or None]
-    return Segment(time.time() * 1000, source, target, sequence, data) if data else None
+    return Segment(at, source, target, sequence, data) if data else None

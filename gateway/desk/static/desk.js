@@ -3,6 +3,7 @@
 import { draw } from "/static/map.js";
 import { ring } from "/static/sound.js";
 
+const REOPEN_MS = 1000;
 const SILENT_MS = 2200; // the gateway beats each second; the band is there within 3 s
 const page = document.body.dataset.page;
 const gone = document.getElementById("line-gone");
@@ -77,8 +78,12 @@ const listen = () => {
   source = new EventSource(`/live?page=${page}&seen=${seen}`);
   source.addEventListener("open", hear);
   source.addEventListener("beat", hear);
-  source.addEventListener("error", () => {
-    gone.hidden = false; // the browser tries again by itself
+  const mine = source;
+  mine.addEventListener("error", () => {
+    // The gateway ends each line after a minute, and the browser opens the next by itself: no news, unless it cannot.
+    setTimeout(() => {
+      if (source === mine && mine.readyState !== EventSource.OPEN) gone.hidden = false;
+    }, REOPEN_MS);
   });
   source.addEventListener("change", (event) => {
     hear();

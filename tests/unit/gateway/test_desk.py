@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,20 @@ def test_the_live_line(url: str, store: Store, incident: str) -> None:
     assert MARKUP not in text
     _, text, _ = ani.ask("GET", "/live?seen=999999")
     assert "event: beat\n" in text
+
+
+def test_a_live_line_ends_so_that_who_may_is_asked_again(
+    url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.desk.live.LIFE_S", 0.2)
+    monkeypatch.setattr("gateway.desk.live.BEAT_S", 0.05)
+    ani = in_as(url, "Ani")
+    cookie = "; ".join(f"{name}={value}" for name, value in ani.cookies.items())
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/live?seen=9", headers={"cookie": cookie})) as line:
+        assert line.read().count(b"event: beat") >= 2  # until its end
+    with store.write() as conn:
+        operators.revoke_operator(conn, "Ani", now_us())
+    assert ani.ask("GET", "/live?seen=9", accept="text/event-stream")[0] == 401
 
 
 def test_tests_are_apart_and_closed_together(url: str, store: Store, incident: str) -> None:
