@@ -6,6 +6,7 @@ const place = document.getElementById("map");
 let map = null;
 let marks = null;
 let shown = "";
+let touched = false;
 
 const data = (name) => {
   const found = document.querySelector(`[data-${name}]`);
@@ -39,6 +40,7 @@ const begin = () => {
   map = L.map(place, { center: home, zoom: 8, minZoom: 6, maxZoom: 18, attributionControl: false });
   map.createPane("land").style.zIndex = 250;
   L.control.scale({ imperial: false }).addTo(map);
+  for (const kind of ["pointerdown", "wheel", "keydown"]) place.addEventListener(kind, () => (touched = true));
   marks = L.featureGroup().addTo(map);
   background().catch(() => place.classList.add("bare")); // the marks are worth more than what lies under them
 };
@@ -65,15 +67,13 @@ export const draw = () => {
   const now = JSON.stringify([spots, trail, state]);
   if (now === shown) return;
   if (!map) begin();
-  const first = shown === "";
   shown = now;
   marks.clearLayers();
   if (trail.length > 1) L.polyline(trail, { color: "#1554a8", weight: 3, dashArray: "4 6" }).addTo(marks);
   for (const spot of spots.filter(Boolean)) mark({ state, ...spot });
   place.dataset.marks = spots.filter(Boolean).length;
-  if (marks.getLayers().length === 0) {
-    if (first) map.setView(home, 8);
-  } else if (first || !map.getBounds().contains(marks.getBounds())) {
+  // The map follows what it shows, until somebody has moved it.
+  if (marks.getLayers().length && !touched) {
     map.fitBounds(marks.getBounds(), { padding: [50, 50], maxZoom: trail.length > 1 ? 15 : 11 });
   }
 };
