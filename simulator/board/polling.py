@@ -35,27 +35,32 @@ class Poll:
         self._host = host.poll()
         self._host.register(_wake_stream, host.POLLIN)
         self._soft = {}
+        self._closed = {}
 
     def register(self, stream, mask=host.POLLIN | host.POLLOUT):
         if isinstance(stream, io.IOBase):
             self._soft[id(stream)] = [stream, mask]
+        elif stream.fileno() < 0:
+            # Cut with the WiFi before anybody waited for it. The interpreter would wait for ever; lwIP reports
+            # an error at once.
+            self._closed[id(stream)] = stream
         else:
             self._host.register(stream, mask)
 
     def modify(self, stream, mask):
         if isinstance(stream, io.IOBase):
             self._soft[id(stream)][1] = mask
-        else:
+        elif id(stream) not in self._closed:
             self._host.modify(stream, mask)
 
     def unregister(self, stream):
         if isinstance(stream, io.IOBase):
             self._soft.pop(id(stream), None)
-        else:
+        elif not self._closed.pop(id(stream), None):
             self._host.unregister(stream)
 
     def _ready(self):
-        ready = []
+        ready = [(stream, host.POLLERR | host.POLLHUP) for stream in self._closed.values()]
         for stream, mask in self._soft.values():
             flags = stream.ioctl(_POLL, mask)
             if flags:

@@ -132,6 +132,36 @@ def test_a_crash_loop_is_slowed_down_and_ends(tmp_path: Path) -> None:
         client.event(lambda e: e["event"] == "boot")
 
 
+def test_a_connection_cut_before_anybody_waits_for_it_reports_an_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        main = f"""
+import asyncio, network
+wlan = network.WLAN(network.STA_IF)
+wlan.active(True)
+wlan.connect("shop", "secret")
+
+async def main():
+    while not wlan.isconnected():
+        await asyncio.sleep_ms(5)
+    reader, writer = await asyncio.open_connection("127.0.0.1", {server.getsockname()[1]})
+    print("joined")
+    while wlan.isconnected():
+        await asyncio.sleep_ms(5)
+    for _ in range(2):
+        try:
+            await reader.read(10)
+        except OSError as error:
+            print("read", error.errno)
+
+asyncio.run(main())
+"""
+        with one_board(tmp_path, main) as client:
+            said(client, "joined")
+            client.wifi("b", False)
+            assert said(client, "read") == "read 9"
+            assert said(client, "read") == "read 9"
+
+
 def test_wifi_comes_and_goes(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
