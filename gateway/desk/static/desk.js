@@ -4,7 +4,8 @@ import { draw } from "/static/map.js";
 import { ring } from "/static/sound.js";
 
 const REOPEN_MS = 1000;
-const SILENT_MS = 2200; // the gateway beats each second; the band is there within 3 s
+const LOOK_EVERY_MS = 250;
+const SILENT_MS = 2000; // the gateway beats each second; the band is there within 3 s
 const page = document.body.dataset.page;
 const gone = document.getElementById("line-gone");
 const badge = document.getElementById("unseen");
@@ -133,7 +134,7 @@ setInterval(() => {
     }
   }
   count();
-}, 500);
+}, LOOK_EVERY_MS);
 listen();
 refresh();
 showUnseen(Number(document.body.dataset.unseen));
