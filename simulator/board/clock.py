@@ -16,12 +16,15 @@ EPOCH_2000 = 946684800  # seconds from 1970 to 2000, the ESP32 port's epoch
 
 _base_us = 0
 _edge_us = 0
+_now_us = host.ticks_us
+_sleep_us = host.sleep_us
 
 
-def start(ticks_ms=0):
-    """Set the board's ticks to `ticks_ms` now."""
-    global _base_us
-    _base_us = host.ticks_us() - ticks_ms * 1000
+def start(ticks_ms=0, now_us=None, sleep_us=None):
+    """Set the board's ticks to `ticks_ms` now. now_us, sleep_us: another clock than the host's."""
+    global _base_us, _now_us, _sleep_us
+    _now_us, _sleep_us = now_us or _now_us, sleep_us or _sleep_us
+    _base_us = _now_us() - ticks_ms * 1000
 
 
 def at_edge(moment_us):
@@ -31,7 +34,19 @@ def at_edge(moment_us):
 
 
 def host_us():
-    return _edge_us or host.ticks_us()
+    return _edge_us or _now_us()
+
+
+def sleep(seconds):
+    _sleep_us(int(seconds * 1000000))
+
+
+def sleep_ms(ms):
+    _sleep_us(ms * 1000)
+
+
+def sleep_us(us):
+    _sleep_us(us)
 
 
 def ticks_us():
@@ -77,6 +92,16 @@ class _Time:
     pass
 
 
+def module():
+    """The board's `time`."""
+    source = _Time()
+    for function in (ticks_ms, ticks_us, ticks_cpu, ticks_add, ticks_diff, time, time_ns, gmtime, mktime):
+        setattr(source, function.__name__, function)
+    source.localtime = gmtime
+    source.sleep, source.sleep_ms, source.sleep_us = sleep, sleep_ms, sleep_us
+    return Module("time", source, "../clock")
+
+
 def install(modules):
     """Put the board's `time` into sys.modules; asyncio keeps the host's ticks for its own queue.
 
@@ -93,11 +118,4 @@ def install(modules):
         return host_add(ticks, delta)
 
     asyncio.core.ticks_add = limited_add
-    source = _Time()
-    for function in (ticks_ms, ticks_us, ticks_cpu, ticks_add, ticks_diff, time, time_ns, gmtime, mktime):
-        setattr(source, function.__name__, function)
-    source.localtime = gmtime
-    source.sleep = host.sleep
-    source.sleep_ms = host.sleep_ms
-    source.sleep_us = host.sleep_us
-    modules["time"] = modules["utime"] = Module("time", source, "../clock")
+    modules["time"] = modules["utime"] = module()

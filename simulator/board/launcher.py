@@ -6,36 +6,10 @@ as the REPL would.
 """
 
 import gc
-import io
-import json
 import os
 import sys
 
-
-def run(link, name, scope):
-    """Run a file of the flash as pyexec does: its exception is printed and told to the world.
-
-    False when it failed.
-    """
-    try:
-        os.stat("/" + name)
-    except OSError:
-        link.send(json.dumps({"main": "absent", "file": name}))
-        return True
-    try:
-        execfile("/" + name, scope)  # noqa: F821 (of MicroPython)
-    except SystemExit:
-        from .shims import machine
-
-        machine.soft_reset()
-    except BaseException as error:
-        sys.print_exception(error)
-        text = io.StringIO()
-        sys.print_exception(error, text)
-        link.send(json.dumps({"main": "failed", "file": name, "error": text.getvalue()[-2000:]}))
-        return False
-    link.send(json.dumps({"main": "ended", "file": name}))
-    return True
+from .run import run_files
 
 
 def main():
@@ -84,10 +58,7 @@ def main():
         % (machine.reset_cause(), gc.mem_alloc(), gc.mem_free(), clock.ticks_ms())
     )
     link.start()
-    scope = {"__name__": "__main__"}
-    if run(link, "boot.py", scope):  # as the ESP32 port: main.py is not run after a boot.py that failed
-        run(link, "main.py", scope)
-    del scope
+    run_files(link)
     waiting = polling.Poll()
     while True:
         waiting.poll(-1)

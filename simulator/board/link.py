@@ -34,6 +34,7 @@ class Link:
         self._count = 0
         self._taken = _thread.allocate_lock()
         self._main = _thread.get_ident()
+        self._fed_ms = 0
         self._callback = self._pump  # bound once: the thread must not allocate
 
     def hello(self, message):
@@ -71,6 +72,23 @@ class Link:
     def stop(self):
         """Deliver nothing more to the firmware."""
         self._handlers.clear()
+
+    def end(self):
+        """The world ends this process; if it does not, we do."""
+        for _ in range(200):
+            time.sleep_ms(10)
+        die()
+
+    def watchdog(self, timeout_ms):
+        """The world resets the board when it is not fed within `timeout_ms`."""
+        self.send('{"wdt": %d}' % timeout_ms)
+        self._fed_ms = time.ticks_ms()
+
+    def feed(self):
+        now_ms = time.ticks_ms()
+        if now_ms - self._fed_ms >= 20:  # a firmware that feeds in every loop must not flood the world
+            self._fed_ms = now_ms
+            self.send('{"feed": 1}')
 
     def _dispatch(self, message):
         for kind in message:

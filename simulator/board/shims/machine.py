@@ -4,9 +4,7 @@ Pin, PWM and UART live in pins.py and uart.py. Reset causes are those of the ESP
 (ports/esp32/modmachine.c): machine.reset() reads as HARD_RESET.
 """
 
-import time as host_time
-
-from ..link import die
+from .. import clock
 from ..parts import Module, Part
 from . import pins, uart
 
@@ -22,9 +20,7 @@ def _leave(kind):
     """Tell the world, which ends this process: no `finally` of the firmware runs any more."""
     _link.stop()
     _link.send('{"reset": "%s"}' % kind)
-    for _ in range(200):
-        host_time.sleep_ms(10)
-    die()
+    _link.end()
 
 
 def reset():
@@ -51,7 +47,7 @@ def freq(hertz=None):
 
 
 def idle():
-    host_time.sleep_ms(1)
+    clock.sleep_ms(1)
 
 
 class WDT(Part):
@@ -64,14 +60,10 @@ class WDT(Part):
             raise ValueError("invalid WDT")
         if timeout <= 0:
             raise ValueError("WDT timeout too short")
-        _link.send('{"wdt": %d}' % timeout)
-        self._fed_ms = host_time.ticks_ms()
+        _link.watchdog(timeout)
 
     def feed(self):
-        now_ms = host_time.ticks_ms()
-        if now_ms - self._fed_ms >= 20:  # a firmware that feeds in every loop must not flood the world
-            self._fed_ms = now_ms
-            _link.send('{"feed": 1}')
+        _link.feed()
 
 
 class _Machine:

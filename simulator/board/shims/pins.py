@@ -118,7 +118,7 @@ class Pin(Part):
         return "Pin(%d)" % self._id
 
 
-def _on_pin(message):
+def _move(message):
     number, value = message["pin"], message["value"]
     pin = _pins.get(number)
     before = pin.value() if pin else None
@@ -126,8 +126,25 @@ def _on_pin(message):
         _outside.pop(number, None)
     else:
         _outside[number] = value
+    return pin, before
+
+
+def _on_pin(message):
+    pin, before = _move(message)
     if pin:
         pin._edge(before, pin.value(), message["t_us"])
+
+
+def _on_level(message):
+    """The pin moves, and its interrupt has to wait."""
+    _move(message)
+
+
+def _on_edge(message):
+    """The interrupt that waited: it finds the pin as it is now, and the clock too."""
+    pin = _pins.get(message["pin"])
+    if pin:
+        pin._edge(1 - message["value"], message["value"], 0)
 
 
 class PWM(Part):
@@ -188,3 +205,5 @@ def install(link, outside):
     for number, value in outside.items():
         _outside[int(number)] = value
     link.on("pin", _on_pin)
+    link.on("level", _on_level)
+    link.on("edge", _on_edge)

@@ -1,0 +1,1 @@
+"""Virtual time: boards that run the firmware and a modelled world, in lockstep, from a seed."""

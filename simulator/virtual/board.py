@@ -1,0 +1,281 @@
+"""One board in virtual time, from outside: supply, reset, pins, receiver, WiFi, wear of its flash."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from simulator.virtual.gps import BAUD, Sky
+from simulator.virtual.kernel import LOOKAHEAD_US, NEVER, Kernel
+from simulator.virtual.net import Link, Service
+from simulator.virtual.process import BoardDied, BoardHung, Process
+from simulator.virtual.trace import Trace
+from simulator.world.pinlog import PinLog
+from simulator.world.presses import Script
+from simulator.world.settings import WIFI
+from simulator.world.supply import CAUSES
+
+PROTOCOL = 1  # simulator/PROTOCOL.md
+BOOT_US = 700_000  # from power to the first line of boot.py (design: waking takes 0.7 s)
+PAGE_US, ERASE_US = 700, 45_000  # W25Q32JV datasheet, 9.6: page program 0.7 ms, sector erase 45 ms, typical
+TLS_US = 900_000  # an ECDHE-ECDSA handshake with the ESP32 at 160 MHz keeps it busy for about that long
+NAME_US = 30_000  # a look-up of a name that a nearby server answers
+WEAR_LIMIT = 100_000  # erases of a sector, W25Q32JV datasheet, 1
+RESTARTS_LIMIT = 20  # resets in a row, each within STEADY_US
+STEADY_US = 10_000_000
+BUTTON_PIN = 27
+CONSOLE_LINES = 400
+
+
+@dataclass
+class Plan:
+    """What a board is. folder: for its image and console. ticks_ms: what ticks_ms says at its first power-on."""
+
+    name: str
+    folder: Path
+    image: Path
+    seed: int
+    index: int = 0
+    wifi: dict[str, Any] = field(default_factory=dict)
+    sky: Sky | None = None
+    ticks_ms: int = 0
+    heap_kb: int = 140
+    wear_limit: int = WEAR_LIMIT
+    tls_us: int = TLS_US
+
+
+class Board:
+    """Made off; power_on(). Everything is to be called by the kernel's events, with time standing still."""
+
+    def __init__(self, plan: Plan, kernel: Kernel, trace: Trace, services: dict[tuple[str, int], Service]) -> None:
+        self.plan, self.name, self._kernel, self._trace = plan, plan.name, kernel, trace
+        self.chance = random.Random(f"{plan.seed}/{plan.name}")
+        self.link = Link(kernel, self.chance, self.tell, services, self)
+        self.wifi = {**WIFI, "join_ms": 1_500, **plan.wifi}
+        self.names = {"stall_us": NAME_US, "fails": False}
+        self.pins = PinLog()
+        self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
+        self.outside = {BUTTON_PIN: 1}
+        self.erases: Counter[int] = Counter()
+        self.worn: list[int] = []
+        self.resets = 0
+        self.overflows = 0
+        self.failed = False
+        self.now_us = 0
+        self._wake_us = NEVER
+        self._process: Process | None = None
+        self._inbox: list[tuple[int, int, dict[str, Any]]] = []
+        self._order = count()
+        self._started_us = 0
+        self._quick = 0
+        self._used = False
+        kernel.runners.append(self)
+
+    # The kernel's side
+
+    @property
+    def on(self) -> bool:
+        return self._process is not None
+
+    @property
+    def wake_us(self) -> int:
+        if self._process is None:
+            return NEVER
+        due = self._inbox[0][0] if self._inbox else NEVER
+        sky = self.plan.sky.next_us if self.plan.sky else NEVER
+        return max(min(self._wake_us, due, sky), self.now_us)
+
+    def grant(self, horizon_us: int) -> None:
+        """Let it run to the horizon; what it will hear until then goes with it."""
+        if self.plan.sky:
+            for at_us, text in self.plan.sky.speak(horizon_us):
+                self.tell({"uart": 1, "data": text}, at_us)
+        due = []
+        while self._inbox and self._inbox[0][0] <= horizon_us:
+            at_us, _, message = heapq.heappop(self._inbox)
+            due.append([at_us, message])
+        try:
+            assert self._process
+            self._process.send({"run": horizon_us, "in": due})
+        except BoardDied as error:
+            self._ended("died", str(error))
+
+    def collect(self) -> None:
+        """Take its report."""
+        if self._process is None:
+            return
+        try:
+            report = self._process.receive()
+        except BoardHung:
+            self._ended("wdt", "hung")
+            return
+        except BoardDied as error:
+            self._ended("died", str(error))
+            return
+        self.now_us, self._wake_us = report["at"], report["wake"]
+        for at_us, message in report["out"]:
+            self._hear(at_us, message)
+        for line in self._process.console():
+            self._see("console", text=line)
+
+    def _see(self, what: str, at_us: int | None = None, **fields: Any) -> None:
+        moment_us = self.now_us if at_us is None else at_us
+        if what == "console":
+            self.console.append(fields["text"])
+        self._kernel.saw(moment_us, self.plan.index, lambda: self._trace.add(moment_us, self.name, what, **fields))
+
+    def _hear(self, at_us: int, message: dict[str, Any]) -> None:
+        if "net" in message:
+            self._kernel.at(at_us, lambda: self._network(message))
+        elif "reset" in message:
+            self._wake_us = NEVER
+            self._ended(message["reset"], "asked" if message["reset"] != "wdt" else "bitten")
+        elif "pin" in message or "pwm" in message:
+            self._driven(at_us, message)
+        elif "erase" in message:
+            block = message["erase"]
+            self.erases[block] += 1
+            if self.erases[block] >= self.plan.wear_limit and block not in self.worn:
+                self.worn.append(block)
+                self._see("worn", at_us, block=block)
+        elif "overflow" in message:
+            self.overflows += message["overflow"]
+            self._see("overflow", at_us, edges=message["overflow"])
+        elif "console" in message:
+            self._see("console", at_us, text=message["console"])
+        else:
+            kind = next(iter(message))
+            self._see(kind, at_us, value=message[kind])
+
+    def _driven(self, at_us: int, message: dict[str, Any]) -> None:
+        kept = {key: message[key] for key in ("pin", "value", "pwm", "freq", "duty", "t_ms") if key in message}
+
+        def note() -> None:
+            self.pins.add({**kept, "by": "board", "at": at_us / 1000})
+            kept.pop("t_ms", None)
+            self._trace.add(at_us, self.name, "pwm" if "pwm" in kept else "pin", **kept)
+
+        self._kernel.saw(at_us, self.plan.index, note)
+
+    def _network(self, message: dict[str, Any]) -> None:
+        number = message["net"]
+        if "connect" in message:
+            self.link.connect(number, *message["connect"])
+        elif connection := self.link.connections.get(number):
+            connection.written(bytes.fromhex(message["data"]) if "data" in message else None)
+
+    def tell(self, message: dict[str, Any], at_us: int) -> None:
+        """To the board, at `at_us`, or as soon after that as it can hear it."""
+        if self._process is not None:
+            at_us = max(at_us, self.now_us)
+            heapq.heappush(self._inbox, (at_us, next(self._order), message))
+
+    # Supply
+
+    def power_on(self, cause: str = "power") -> None:
+        """Connect the supply; without effect on a board that is on."""
+        if self._process is not None or self.failed:
+            return
+        kernel = self._kernel
+        self._trace.add(kernel.now_us, self.name, "power", on=True, cause=cause)
+        self.now_us = self._started_us = kernel.now_us + BOOT_US
+        setup = {
+            "protocol": PROTOCOL,
+            "now_us": self.now_us,
+            "lookahead_us": LOOKAHEAD_US,
+            "seed": self.chance.getrandbits(30),
+            "cause": CAUSES[cause],
+            "ticks_ms": 0 if self._used else self.plan.ticks_ms,
+            "unique_id": f"24{self.plan.index & 0xFF:02x}{self.name.encode().hex()[:8]:0<8}",
+            "pins": {str(pin): value for pin, value in self.outside.items()},
+            "wifi": self.wifi,
+            "names": self.names,
+            "tls_us": self.plan.tls_us,
+            "flash": {"page_us": PAGE_US, "erase_us": ERASE_US, "worn": self.worn},
+        }
+        self._used = True
+        console = self.plan.folder / f"{self.name}.console"
+        self._process = Process(self.plan.image, self.plan.heap_kb, console, setup)
+        self._wake_us = self.now_us
+        if self.plan.sky:
+            self.plan.sky.power_on(self.now_us)
+
+    def power_off(self) -> None:
+        """Cut the supply: what is under way on the flash stays half done, pins go dark."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process = None
+        self._wake_us, self._inbox = NEVER, []
+        self.link.power_off()
+        now = self._kernel.now_us
+        self._trace.add(now, self.name, "power", on=False)
+        for pin in self.pins.driven()[0]:
+            self.pins.add({"pin": pin, "value": 0, "t_ms": None, "by": "power", "at": now / 1000})
+        for pwm in self.pins.driven()[1]:
+            self.pins.add({"pwm": pwm, "freq": 0, "duty": 0, "t_ms": None, "by": "power", "at": now / 1000})
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def reset(self, cause: str = "hard") -> None:
+        """The reset button, the watchdog, a brown-out."""
+        if self._process is None:
+            return
+        self.resets += 1
+        self._quick = self._quick + 1 if self._kernel.now_us - self._started_us < STEADY_US else 0
+        self.power_off()
+        if self._quick > RESTARTS_LIMIT:
+            self.failed = True
+            self._trace.add(self._kernel.now_us, self.name, "gave-up", resets=self._quick)
+            return
+        self.power_on(cause)
+
+    def _ended(self, cause: str, why: str) -> None:
+        """The process asked to be reset, or must be: at the moment it has reached."""
+        self._wake_us = NEVER
+        process = self._process
+
+        def again() -> None:
+            if self._process is process:
+                self._trace.add(self._kernel.now_us, self.name, "reset", cause=cause, why=why)
+                self.reset(cause)
+
+        self._kernel.at(self.now_us, again)
+
+    # The surroundings
+
+    def set_wifi(self, **changes: Any) -> None:
+        """Change the access point: up, ssid, password, rssi_dbm, join_ms."""
+        self.wifi.update(changes)
+        self._trace.add(self._kernel.now_us, self.name, "wifi", **changes)
+        self.tell({"wifi": dict(self.wifi)}, self._kernel.now_us)
+        if "up" in changes:
+            self.link.change(wifi=bool(changes["up"]))
+
+    def set_names(self, **changes: Any) -> None:
+        """How a look-up of a name goes: stall_us, fails."""
+        self.names.update(changes)
+        self.tell({"names": dict(self.names)}, self._kernel.now_us)
+
+    def press(self, script: Script, at_us: int, pin: int = BUTTON_PIN) -> None:
+        """A thumb: [(ms, level)] from `at_us` on. A board without power is pressed in vain."""
+        for at_ms, level in script:
+            moment = at_us + int(at_ms * 1000)
+            self._kernel.at(moment, lambda moment=moment, level=level: self._move(pin, level, moment), self)
+
+    def _move(self, pin: int, level: int, moment: int) -> None:
+        self.outside[pin] = level
+        self.pins.add({"pin": pin, "value": level, "t_ms": None, "by": "world", "at": moment / 1000})
+        self._trace.add(moment, self.name, "thumb", level=level)
+        self.tell({"pin": pin, "value": level, "t_us": moment}, moment)
+
+
+__all__ = ["BAUD", "Board", "Plan"]

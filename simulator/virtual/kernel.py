@@ -1,0 +1,112 @@
+"""The clock of a virtual world: what happens when, and how far each board may run by itself.
+
+A board is granted a horizon and runs to it alone, in its own process. The rules that keep cause before effect, as in
+conservative parallel simulation (Chandy and Misra, 1979):
+
+- an event of the world at t is carried out when no board can still do anything before t;
+- whatever the world answers reaches a board LOOKAHEAD_US later at the earliest (the fastest network), so a board may
+  run that far beyond the next event, and that far beyond its own last word to the world;
+- what happens to a board itself (a power cut, WiFi) is a barrier that it does not run beyond.
+
+With several boards each may be ahead of the slowest by SKEW_US at most; what one board causes at another that is
+ahead comes when that one is.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol
+
+LOOKAHEAD_US = 2_000
+SKEW_US = 1_000_000
+NEVER = 1 << 60
+
+Action = Callable[[], None]
+
+
+class Runner(Protocol):
+    """A board, as the kernel sees it. now_us: how far it has run. wake_us: before that it does nothing by itself."""
+
+    now_us: int
+
+    @property
+    def wake_us(self) -> int: ...
+    def grant(self, horizon_us: int) -> None: ...
+    def collect(self) -> None: ...
+
+
+@dataclass
+class Kernel:
+    """at() and after() plan what happens; run() lets it happen. Times are microseconds since the world's start."""
+
+    now_us: int = 0
+    runners: list[Runner] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._order = count()
+        self._events: list[tuple[int, int, Action]] = []
+        self._seen: list[tuple[int, int, int, Action]] = []
+        self._barriers: dict[int, list[int]] = {}
+        self.rounds = 0
+
+    def at(self, at_us: int, action: Action, runner: Runner | None = None) -> None:
+        """Let `action` happen at `at_us`, or now if that is past. runner: whom it happens to (a barrier for it)."""
+        at_us = max(at_us, self.now_us)
+        heapq.heappush(self._events, (at_us, next(self._order), action))
+        if runner is not None:
+            heapq.heappush(self._barriers.setdefault(id(runner), []), at_us)
+
+    def after(self, delay_us: int, action: Action, runner: Runner | None = None) -> None:
+        self.at(self.now_us + delay_us, action, runner)
+
+    def saw(self, at_us: int, board: int, action: Action) -> None:
+        """Something a board did that no board can feel: it is only put into its place in time."""
+        heapq.heappush(self._seen, (at_us, board, next(self._order), action))
+
+    def run(self, until_us: int) -> None:
+        """Until `until_us` of virtual time."""
+        while True:
+            event_us = self._events[0][0] if self._events else NEVER
+            board_us = min((runner.wake_us for runner in self.runners), default=NEVER)
+            self._look(min(event_us, board_us, until_us))
+            if min(event_us, board_us) > until_us:
+                self._look(until_us)
+                self.now_us = until_us
+                return
+            if event_us <= board_us:
+                self.now_us = event_us
+                heapq.heappop(self._events)[2]()
+                continue
+            self._round(board_us, event_us, until_us)
+
+    def _round(self, first_us: int, event_us: int, until_us: int) -> None:
+        """Let every board run that has something to do before the common horizon, side by side."""
+        horizon = min(event_us + LOOKAHEAD_US, until_us + 1)
+        if len(self.runners) > 1:
+            horizon = min(horizon, first_us + SKEW_US)
+        granted = []
+        for runner in self.runners:
+            reach = min(horizon, self._barrier(runner))
+            if runner.wake_us <= reach and reach >= runner.now_us:
+                runner.grant(reach)
+                granted.append(runner)
+        for runner in granted:
+            runner.collect()
+        self.rounds += 1
+        if not granted:
+            raise RuntimeError(f"virtual time stands still at {first_us} us")
+
+    def _barrier(self, runner: Runner) -> int:
+        barriers = self._barriers.get(id(runner))
+        while barriers and barriers[0] <= self.now_us:
+            heapq.heappop(barriers)
+        return barriers[0] if barriers else NEVER
+
+    def _look(self, until_us: int) -> None:
+        while self._seen and self._seen[0][0] <= until_us:
+            at_us, _, _, action = heapq.heappop(self._seen)
+            self.now_us = max(self.now_us, at_us)
+            action()

@@ -1,0 +1,138 @@
+"""A virtual world: boards, a broker, a gateway, under one clock and one seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from simulator import image
+from simulator.virtual.board import Board, Plan
+from simulator.virtual.broker import Broker
+from simulator.virtual.gateway import Gateway, Store
+from simulator.virtual.gps import Sky
+from simulator.virtual.kernel import Kernel
+from simulator.virtual.net import Service
+from simulator.virtual.trace import Trace
+from simulator.world.gps import Receiver
+
+BROKER = ("10.0.0.1", 1883)
+BROKER_NAME = "broker.example"
+
+
+class Registry(Store, Protocol):
+    """A store that can also register devices."""
+
+    def register(
+        self, name: str, *, index: int, broker: tuple[str, int], key: bytes, **settings: Any
+    ) -> dict[str, Any]: ...
+    def revoke(self, name: str, now_us: int) -> None: ...
+
+
+@dataclass
+class Button:
+    """A board to be made. settings go to its registration. track: (s, lat, lon) of its receiver; None: no GPS."""
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    wifi: dict[str, Any] = field(default_factory=dict)
+    track: list[tuple[float, float, float]] | None = None
+    sky: str = "open"
+    ticks_ms: int = 0
+    by_name: bool = False  # the broker is given by name, so that it is looked up
+    plan: dict[str, Any] = field(default_factory=dict)
+
+
+class VirtualWorld:
+    """Use as a context manager. folder: for images, consoles and the store; make_store(folder) opens it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        buttons: list[Button],
+        *,
+        seed: int,
+        make_store: Callable[[Path], Registry],
+        firmware: Path = image.FIRMWARE,
+    ) -> None:
+        self.seed, self._folder = seed, folder
+        self.kernel, self.trace = Kernel(), Trace()
+        self.chance = random.Random(f"{seed}/world")
+        self.store = make_store(folder)
+        self.broker = Broker(self.kernel, self.trace, {})
+        self.services: dict[tuple[str, int], Service] = {
+            BROKER: self.broker.service,
+            (BROKER_NAME, BROKER[1]): self.broker.service,
+        }
+        self.gateway = Gateway(self.kernel, self.trace, self.broker, self.store, random.Random(f"{seed}/gateway"))
+        self.boards: dict[str, Board] = {}
+        self.device_names: dict[str, str] = {}  # board -> device's eight hex digits
+        base = folder / "base.img"
+        image.build(base, image.firmware_files(firmware))
+        for index, button in enumerate(buttons):
+            self._make(index, button, base)
+
+    def _make(self, index: int, button: Button, base: Path) -> None:
+        key = hashlib.sha256(f"{self.seed}/{button.name}/key".encode()).digest()[:16]
+        host = BROKER_NAME if button.by_name else BROKER[0]
+        settings = self.store.register(button.name, index=index, broker=(host, BROKER[1]), key=key, **button.settings)
+        password = settings["broker"].get("password") or _password(key, settings["device"])
+        self.broker.accounts[settings["device"]] = password.encode()
+        self.device_names[button.name] = settings["device"]
+        path = self._folder / f"{button.name}.img"
+        shutil.copyfile(base, path)
+        image.write_files(path, {"device.json": json.dumps(settings).encode()})
+        sky = None
+        if button.track is not None:
+            chance = random.Random(f"{self.seed}/{button.name}/sky")
+            sky = Sky(Receiver(track=button.track, talker="GN"), chance, button.sky)
+        plan = Plan(
+            button.name,
+            self._folder,
+            path,
+            self.seed,
+            index,
+            wifi=button.wifi,
+            sky=sky,
+            ticks_ms=button.ticks_ms,
+            **button.plan,
+        )
+        self.boards[button.name] = Board(plan, self.kernel, self.trace, self.services)
+
+    def __enter__(self) -> VirtualWorld:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for board in self.boards.values():
+            board.close()
+        self.store.close()
+
+    def start(self, *, spread_us: int = 3_000_000) -> None:
+        """Power for everything; the boards within `spread_us` after one another."""
+        self.gateway.start()
+        for board in self.boards.values():
+            self.kernel.at(self.chance.randrange(spread_us), board.power_on, board)
+
+    def kill_broker(self) -> None:
+        self.broker.kill()
+        self.gateway.broker_lost()
+
+    def run(self, until_s: float) -> None:
+        """Let it be `until_s` seconds after the start."""
+        self.kernel.run(int(until_s * 1e6))
+
+    def journal(self, name: str) -> list[str]:
+        """The names in a board's journal, as its flash holds them."""
+        found = image.read_files(self._folder / f"{name}.img", "/journal")
+        return sorted(path.rsplit("/", 1)[1] for path in found)
+
+
+def _password(key: bytes, device: str) -> str:
+    from panic_wire.keys import broker_password
+
+    return broker_password(key, int(device, 16))
