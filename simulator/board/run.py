@@ -32,8 +32,10 @@ def _run(link, name, scope):
     return True
 
 
+_scope = {"__name__": "__main__"}  # it stays, as the names of main.py stay at a chip's prompt
+
+
 def run_files(link):
     """Both, in one scope; as the ESP32 port, main.py is not run after a boot.py that failed."""
-    scope = {"__name__": "__main__"}
-    if _run(link, "boot.py", scope):
-        _run(link, "main.py", scope)
+    if _run(link, "boot.py", _scope):
+        _run(link, "main.py", _scope)
