@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 LED_PIN, BUZZER_PIN = 26, 25
-STEADY_MS = 1700  # longer than any pattern's light
+STEADY_MS = 2200  # longer than any light of two patterns that touch: "received" said twice is 1000 + 80 + 1000
 IDLE_MS = 1700  # dark for so long: nothing is being said any more
 TONE_GAP_MS = 500  # tones closer than this belong together
 

@@ -17,6 +17,7 @@ class Trace:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.lines_limit = LIMIT
         self.left_off = 0
         self.watchers: list[Watcher] = []
         self._digest = hashlib.sha256()
@@ -26,7 +27,7 @@ class Trace:
         entry = {"at_us": at_us, "who": who, "what": what, **fields}
         line = json.dumps(entry, separators=(",", ":"), sort_keys=False)
         self._digest.update(line.encode() + b"\n")
-        if len(self.lines) < LIMIT:
+        if len(self.lines) < self.lines_limit:
             self.lines.append(line)
         else:
             self.left_off += 1

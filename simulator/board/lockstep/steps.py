@@ -11,6 +11,8 @@ import sys
 
 PROTOCOL = 1
 _NEVER = 1 << 60
+MOST_OUT = 24
+BUFFER_BYTES = 3072
 QUEUE_DEPTH = 8  # MICROPY_SCHEDULER_DEPTH of the ESP32 port: callbacks that may wait
 FLASH, BUSY = 1, 2  # kinds of stall
 
@@ -20,6 +22,7 @@ class Steps:
 
     def __init__(self, read_fd, write_fd):
         self._read, self._write = open(read_fd, "rb"), open(write_fd, "wb")
+        self._buffer = bytearray(BUFFER_BYTES)
         self._handlers = {}
         self._out, self._in = [], []
         self._stalls = []  # [from, to, kind] since the last wait
@@ -41,6 +44,8 @@ class Steps:
     def send(self, line):
         """Tell the world, at this moment; it needs no answer."""
         self._out.append("[%d,%s]" % (self.now_us, line))
+        if len(self._out) >= MOST_OUT:
+            self._horizon = min(self._horizon, self.now_us)  # report before it takes the board's memory
 
     def ask(self, line):
         """Tell the world something that it may answer: run no further than its fastest answer."""
@@ -176,22 +181,34 @@ class Steps:
             self._in.insert(place, item)
 
     def _report(self, wake_us):
-        text = '{"at":%d,"wake":%d,"out":[%s]}' % (self.now_us, wake_us, ",".join(self._out))
-        self._out = []
-        self._write.write("%08d" % len(text))
-        self._write.write(text)
+        head = '{"at":%d,"wake":%d,"out":[' % (self.now_us, wake_us)
+        size = len(head) + 2 + max(0, len(self._out) - 1)
+        for line in self._out:
+            size += len(line.encode())
+        self._write.write("%08d" % size)
+        self._write.write(head)
+        for place, line in enumerate(self._out):
+            if place:
+                self._write.write(",")
+            self._write.write(line)
+        self._write.write("]}")
+        del self._out[:]
 
     def _receive(self):
-        head = self._read.read(8)
-        if not head or len(head) < 8:
-            die()
-        size, text = int(head), b""
-        while len(text) < size:
-            part = self._read.read(size - len(text))
+        size = int(self._exactly(8))
+        if size > len(self._buffer):  # the setup, and what a test may send
+            self._buffer = bytearray(size)
+        return json.loads(self._exactly(size))
+
+    def _exactly(self, size):
+        """A view of the buffer, which was allocated before the firmware took its memory."""
+        view, count = memoryview(self._buffer)[:size], 0
+        while count < size:
+            part = self._read.readinto(view[count:])
             if not part:
                 die()
-            text += part
-        return json.loads(text)
+            count += part
+        return bytes(view) if size == 8 else view
 
 
 def die():

@@ -1,0 +1,1 @@
+"""Scenarios: small files that say who, where, when, what happens, and what must come of it."""

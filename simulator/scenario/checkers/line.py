@@ -1,0 +1,131 @@
+"""Promises of the line from the button to the store: receipts, arrival, silence, bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panic_wire.frames import RECEIPT
+from simulator.scenario.checkers.base import Checker, read_status
+from simulator.scenario.checkers.device import ALARM
+from simulator.virtual.broker import QUEUE_LIMIT
+
+SETTLE_US = 60_000_000  # a world in which all has been well for so long has nothing left to tell
+SILENCE_US = 90_000_000  # keepalive 30 s and a half (MQTT), then the broker tells the gateway; and some room
+GATEWAY_QUEUE = 22_000  # gateway/ingest/intake.py: MOST_QOS0 + MOST_QOS1
+JOURNAL = 6  # firmware/panic/journal.py: CAPACITY
+
+
+class ReceiptedIsStored(Checker):
+    name = "receipt-is-commit"
+    promise = "The gateway sends a receipt only when the alarm is in its store"
+
+    def downlink(self, button: str, frame: bytes) -> None:
+        status = read_status(self.stage, button, frame)
+        if status is None or not status[1]:
+            return
+        self.seen += 1
+        key = (button, status[1])
+        if key not in {(each["device"], each["activation"]) for each in self.world.store.alarms()}:
+            said = "a receipt" if status[0].stage == RECEIPT else f"stage {status[0].stage}"
+            self.fail(f"{button} was sent {said} for alarm {status[1]}, which is not in the store")
+
+    def end(self) -> None:
+        """And none has gone from the store since: what was receipted is there still."""
+        stored = {(each["device"], each["activation"]) for each in self.world.store.alarms()}
+        for button, board in self.world.boards.items():
+            for name in [] if board.worn else self.world.journal(button):
+                if name.startswith("r") and (button, int(name[1:], 16)) not in stored:
+                    self.fail(f"{button} has a receipt for alarm {int(name[1:], 16)}, which is not in the store")
+
+
+class EveryAlarmArrives(Checker):
+    """Of an alarm that the button made, if everything on its way has been well for a minute."""
+
+    name = "alarm-arrives"
+    promise = "An alarm arrives when there is a way, however late"
+
+    def __init__(self, stage: Any) -> None:
+        super().__init__(stage)
+        self._made: dict[tuple[str, int], int] = {}
+        self._trouble_us: dict[str, int] = {}
+        self._ended: set[str] = set()
+
+    def see(self, entry: dict[str, Any]) -> None:
+        who, what = entry["who"], entry["what"]
+        found = ALARM.match(entry["text"]) if what == "console" else None
+        if found and not found[1]:
+            self._made[who, int(found[2])] = entry["at_us"]
+        elif what in ("power", "wifi", "network", "reset", "worn") or who in ("broker", "gateway"):
+            if what in ("stopped", "continued", "killed", "started", "starts", "cannot-commit"):
+                self._trouble_us["all"] = entry["at_us"]
+            elif who not in ("broker", "gateway"):
+                self._trouble_us[who] = entry["at_us"]
+        elif what == "replayed":
+            self._trouble_us[who] = entry["at_us"]
+        if what == "revoked":
+            self._ended.add(entry["button"])
+
+    def _has_way(self, button: str) -> bool:
+        world, board = self.world, self.world.boards[button]
+        quality = board.link.quality
+        trouble = max(self._trouble_us.get(button, 0), self._trouble_us.get("all", 0))
+        well = board.on and not board.failed and board.wifi["up"] and board.link.wifi
+        well = well and quality.up and quality.down and quality.loss < 0.3 and board.wifi["password"] is None
+        service = world.broker.service
+        well = well and service.listening and not service.silent and world.gateway.running and not world.gateway.full
+        return well and button not in self._ended and world.kernel.now_us - trouble > SETTLE_US
+
+    def end(self) -> None:
+        stored = {(each["device"], each["activation"]) for each in self.world.store.alarms()}
+        for (button, activation), at_us in self._made.items():
+            if self.world.kernel.now_us - at_us > SETTLE_US and self._has_way(button):
+                self.seen += 1
+                if (button, activation) not in stored:
+                    self.fail(f"{button}: alarm {activation} has a way and has not arrived", at_us)
+
+
+class SilenceIsNoticed(Checker):
+    name = "silence-noticed"
+    promise = "A button that falls silent is shown as such in its supervised time"
+
+    def __init__(self, stage: Any) -> None:
+        super().__init__(stage)
+        self._since: dict[str, int] = {}
+        self._services_us = 0
+
+    def see(self, entry: dict[str, Any]) -> None:
+        who, what = entry["who"], entry["what"]
+        if who in ("broker", "gateway"):
+            if what in ("stopped", "continued", "killed", "started", "starts", "cannot-commit"):
+                self._services_us = entry["at_us"]
+            return
+        if what == "power" and entry["on"]:
+            self._since.pop(who, None)
+        elif what == "power":
+            since = self._since[who] = entry["at_us"]
+            self.world.kernel.at(since + SILENCE_US, lambda: self._look(who, since))
+
+    def _look(self, button: str, since: int) -> None:
+        gateway, service = self.world.gateway, self.world.broker.service
+        undisturbed = self._services_us < since and gateway.running and service.listening and not service.silent
+        if self._since.get(button) != since or not undisturbed or gateway.full:
+            return
+        self.seen += 1
+        if self.world.store.devices()[button]["online"]:
+            self.fail(f"{button} has been without power for {SILENCE_US // 1_000_000} s and counts as online")
+
+
+class NoQueueAboveItsBound(Checker):
+    name = "bounded"
+    promise = "No queue grows above its bound"
+
+    def end(self) -> None:
+        self.seen += 1
+        world = self.world
+        if world.broker.most_waiting > QUEUE_LIMIT:
+            self.fail(f"{world.broker.most_waiting} messages waited at the broker, of {QUEUE_LIMIT}")
+        if world.gateway.most_queued > GATEWAY_QUEUE:
+            self.fail(f"{world.gateway.most_queued} messages waited in the gateway, of {GATEWAY_QUEUE}")
+        for button, board in world.boards.items():
+            if not board.worn and len(names := world.journal(button)) > JOURNAL:
+                self.fail(f"{button} has {len(names)} alarms in its journal, of {JOURNAL}")

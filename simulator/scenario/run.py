@@ -1,0 +1,152 @@
+"""Runs a scenario in virtual time and says what came of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simulator.scenario.checkers import ALL, Broken, Checker
+from simulator.scenario.expect import Judge, stages_of
+from simulator.scenario.model import Scenario
+from simulator.scenario.stage import Stage
+from simulator.virtual.world import Registry
+
+MakeStore = Callable[[Path], Registry]
+MEMORY = Path("/dev/shm")  # the store's fdatasync costs nothing there, and no power cut of ours reaches it
+KEPT = ("opened", "alarm_joined", "accepted", "acknowledged", "dispatched", "on_scene", "closed", "reset")
+CRASHED = "no-fault"
+
+
+@dataclass
+class Result:
+    """What a run came to. stages: {button: {stage: seconds from the press}}. digest: of the whole trace."""
+
+    scenario: str
+    seed: int
+    passed: bool
+    broken: list[dict[str, Any]]
+    stages: dict[str, dict[str, float]]
+    virtual_s: float
+    took_s: float
+    digest: str
+    checked: dict[str, int] = field(default_factory=dict)
+    trace: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without the trace."""
+        return {key: value for key, value in asdict(self).items() if key != "trace"}
+
+
+def run(
+    scenario: Scenario,
+    *,
+    name: str,
+    seed: int,
+    make_store: MakeStore,
+    checkers: tuple[type[Checker], ...] = ALL,
+    progress: Callable[[float], None] | None = None,
+    keep_trace: bool = False,
+    **more: Any,
+) -> Result:
+    """Run it from `seed`. progress(share) is called now and then. more: for the world (another firmware folder)."""
+    began = time.perf_counter()
+    base = MEMORY if MEMORY.is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="sigap-scenario-", dir=base))
+    try:
+        with Stage(scenario, seed, folder, make_store, more) as stage:
+            return _run(stage, name, checkers, progress, keep_trace, began)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(
+    stage: Stage,
+    name: str,
+    checkers: tuple[type[Checker], ...],
+    progress: Callable[[float], None] | None,
+    keep_trace: bool,
+    began: float,
+) -> Result:
+    world, length_s = stage.world, stage.scenario.length_s
+    watching = [make(stage) for make in checkers]
+    events: list[dict[str, Any]] = []
+    crashed: list[Broken] = []
+    if not keep_trace:
+        world.trace.lines_limit = 0
+
+    def see(entry: dict[str, Any]) -> None:
+        if entry["what"] in KEPT:
+            events.append(entry)
+        elif entry["what"] == "gave-up" or (entry["what"] == "console" and entry["text"].startswith("Traceback")):
+            crashed.append(Broken(CRASHED, entry["at_us"], f"{entry['who']}: {entry.get('text') or 'resets in a row'}"))
+        for checker in watching:
+            checker.see(entry)
+
+    world.trace.watchers.append(see)
+    _tap(stage, watching)
+    parts = 50
+    for part in range(1, parts + 1):
+        world.run(length_s * part / parts)
+        if progress:
+            progress(part / parts)
+    for checker in watching:
+        checker.end()
+    judge = Judge(stage, events)
+    broken = [each for checker in watching for each in checker.broken if each.promise not in stage.scenario.gives_up]
+    broken += crashed[:3] if CRASHED not in stage.scenario.gives_up else []
+    broken += [each for expect in stage.scenario.expect for each in judge.find(expect)]
+    return Result(
+        scenario=name,
+        seed=stage.seed,
+        passed=not broken,
+        broken=[{"promise": each.promise, "at_s": each.at_us / 1e6, "why": each.why} for each in broken],
+        stages=stages_of(stage, events),
+        virtual_s=length_s,
+        took_s=round(time.perf_counter() - began, 2),
+        digest=world.trace.digest(),
+        checked={checker.name: checker.seen for checker in watching},
+        trace=world.trace.text() if keep_trace else "",
+    )
+
+
+def _tap(stage: Stage, watching: list[Checker]) -> None:
+    """Show every frame at the broker to the checkers; keep the uplinks, for whoever replays them."""
+    broker = stage.world.broker
+    buttons = {device: name for name, device in stage.world.device_names.items()}
+    publish, route = broker.publish, broker.route
+
+    def tapped_publish(topic: str, payload: bytes) -> bool:
+        done = publish(topic, payload)
+        button = buttons.get(topic.split("/")[3])
+        if done and button:
+            for checker in watching:
+                checker.downlink(button, payload)
+        return done
+
+    def tapped_route(topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        button = buttons.get(topic.split("/")[3])
+        if button and topic.endswith("/up") and not stage.replaying:
+            kept = stage.recorded.setdefault(button, [])
+            if len(kept) < 10_000:
+                kept.append((topic, payload))
+            for checker in watching:
+                checker.uplink(button, payload)
+        route(topic, payload, qos, retain)
+
+    broker.publish, broker.route = tapped_publish, tapped_route  # type: ignore[method-assign]
+
+
+def dump(scenario: Scenario) -> str:
+    """The scenario as a file's text."""
+    import yaml
+
+    value = json.loads(scenario.model_dump_json(exclude_defaults=True))
+    for step, made in zip(scenario.steps, value.get("steps", []), strict=False):
+        made["do"] = step.do
+    return yaml.safe_dump(value, sort_keys=False, width=110, allow_unicode=True)

@@ -1,0 +1,255 @@
+"""Puts a scenario on a virtual world: makes its buttons, plans its steps, remembers what hands did."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from simulator import observe
+from simulator.scenario import model
+from simulator.scenario.hands import gestures, script
+from simulator.scenario.model import Scenario, part_names
+from simulator.virtual.board import Board
+from simulator.virtual.world import Button, Registry, VirtualWorld
+
+BATTERY_FULL_MV, BATTERY_EMPTY_MV = 4200, 3000
+
+
+@dataclass(frozen=True)
+class Gesture:
+    """A third press as a hand made it. at_us: when the contact closed; began_us: the first of the three."""
+
+    button: str
+    began_us: int
+    at_us: int
+
+
+@dataclass
+class Stage:
+    """The world of one scenario. Use as a context manager, then run()."""
+
+    scenario: Scenario
+    seed: int
+    folder: Path
+    make_store: Callable[[Path], Registry]
+    more: dict[str, Any] = field(default_factory=dict)
+    gestures: list[Gesture] = field(default_factory=list)
+    tests: set[str] = field(default_factory=set)
+
+    def __enter__(self) -> Stage:
+        buttons = [one for part in self.scenario.buttons for one in _buttons(part)]
+        self.world = VirtualWorld(self.folder, buttons, seed=self.seed, make_store=self.make_store, **self.more)
+        self.chance = random.Random(f"{self.seed}/stage")
+        self._modes: dict[str, list[tuple[float, Any]]] = {}
+        self.world.trace.watchers.append(self._note_mode)
+        self.replaying = False
+        self.recorded: dict[str, list[tuple[str, bytes]]] = {}
+        self._start()
+        for step in self.scenario.steps:
+            self._plan(step)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.world.__exit__()
+
+    def who(self, pattern: str) -> list[str]:
+        """The buttons that a `who` names, in order."""
+        names = list(self.world.boards)
+        return names if pattern == "all" else [name for name in names if fnmatchcase(name, pattern)]
+
+    def said(self, button: str) -> list[observe.Said]:
+        """What the button's light has said, in order: in test mode it speaks another language."""
+        pins = self.world.boards[button].pins.since()
+        modes = [(0.0, observe.PATTERNS), *self._modes.get(button, [])]
+        ends = [at_ms for at_ms, _ in modes[1:]] + [self.world.kernel.now_us / 1000]
+        found: list[observe.Said] = []
+        for (begin, patterns), end in zip(modes, ends, strict=True):
+            part = [entry for entry in pins if begin <= entry["at"] < end]
+            found += observe.words(part, until=end, patterns=patterns)
+        return found
+
+    def _note_mode(self, entry: dict[str, Any]) -> None:
+        if entry["what"] == "power" or (entry["what"] == "console" and entry["text"] == "sigap: test mode ends"):
+            patterns = observe.PATTERNS
+        elif entry["what"] == "console" and entry["text"] == "sigap: test mode":
+            patterns = observe.TEST_PATTERNS
+        else:
+            return
+        self._modes.setdefault(entry["who"], []).append((entry["at_us"] / 1000, patterns))
+
+    def _start(self) -> None:
+        kernel = self.world.kernel
+        self.world.gateway.start()
+        for part in self.scenario.buttons:
+            for name in part_names(part):
+                board = self.world.boards[name]
+                at_us = self.chance.randrange(3_000_000)
+                if part.powered:
+                    kernel.at(at_us, board.power_on, board)
+                if part.battery:
+                    empty_us = int(part.battery.charge_mah / part.battery.drain_ma * 3_600_000_000)
+                    kernel.at(at_us + empty_us, lambda board=board: self._empty(board), board)
+
+    def _empty(self, board: Board) -> None:
+        self.world.trace.add(self.world.kernel.now_us, board.name, "battery", mv=BATTERY_EMPTY_MV)
+        board.power_off()
+        board.failed = True  # nobody charges it
+
+    def _plan(self, step: model.Step) -> None:
+        at_us = int(step.at_s * 1e6)
+        method = getattr(self, "_do_" + ("outside" if isinstance(step, model.Outside) else step.do))
+        if isinstance(step, model.Press | model.Hold):
+            method(step, at_us)  # hands are known beforehand, edge by edge
+            return
+        if not hasattr(step, "who"):
+            self.world.kernel.at(at_us, lambda: method(step))
+            return
+        for name in self._whom(step):
+            spread = getattr(step, "spread_s", 0.0)
+            moment = at_us + int(self.chance.uniform(0, spread) * 1e6)
+            board = self.world.boards[name]
+            self.world.kernel.at(moment, lambda board=board: method(step, board), board)
+
+    def _whom(self, step: Any) -> list[str]:
+        names = self.who(step.who)
+        if not names:
+            raise ValueError(f"no button is named {step.who}")
+        return names
+
+    # Hands
+
+    def _do_press(self, step: model.Press, at_us: int) -> None:
+        for name in self._whom(step):
+            moment = at_us + int(self.chance.uniform(0, step.spread_s) * 1e6)
+            steps = script(step.hands, step.presses, self.chance, bounce=step.bounce)
+            self.world.boards[name].press(steps, moment)
+            clean = gestures(steps)
+            for third in clean:
+                self.gestures.append(Gesture(name, moment, moment + int(third * 1000)))
+
+    def _do_hold(self, step: model.Hold, at_us: int) -> None:
+        for name in self._whom(step):
+            self.world.boards[name].press([(0.0, 0), (step.for_s * 1000, 1)], at_us)
+
+    # Supply and surroundings
+
+    def _do_power(self, step: model.Power, board: Board) -> None:
+        if step.up:
+            board.power_on()
+        else:
+            board.power_off()
+
+    def _do_reset(self, step: model.Reset, board: Board) -> None:
+        if board.on:
+            self.world.trace.add(self.world.kernel.now_us, board.name, "reset", cause="hard", why="planned")
+            board.reset("hard")
+
+    def _do_wifi(self, step: model.Wifi, board: Board) -> None:
+        changes = {key: getattr(step, key) for key in ("up", "password", "rssi_dbm") if getattr(step, key) is not None}
+        board.set_wifi(**changes)
+
+    def _do_network(self, step: model.Network, board: Board) -> None:
+        quality = board.link.quality
+        before = {key: getattr(quality, key) for key in ("delay_us", "jitter_us", "loss", "up", "down")}
+        given = {"loss": step.loss, "up": step.up, "down": step.down}
+        given |= {"delay_us": None if step.delay_ms is None else int(step.delay_ms * 1000)}
+        given |= {"jitter_us": None if step.jitter_ms is None else int(step.jitter_ms * 1000)}
+        changes = {key: value for key, value in given.items() if value is not None}
+        self.world.trace.add(self.world.kernel.now_us, board.name, "network", **changes)
+        board.link.change(**changes)
+        if step.for_s is not None:
+            back = {key: before[key] for key in changes}
+
+            def well() -> None:
+                self.world.trace.add(self.world.kernel.now_us, board.name, "network", **back)
+                board.link.change(**back)
+
+            self.world.kernel.after(int(step.for_s * 1e6), well, board)
+
+    def _do_names(self, step: model.Names, board: Board) -> None:
+        board.set_names(stall_us=int(step.stall_s * 1e6), fails=step.fails)
+
+    def _do_sky(self, step: model.See, board: Board) -> None:
+        sky = board.plan.sky
+        if sky is not None:
+            sky.view, sky.spoof = step.view, step.spoof_m
+            self.world.trace.add(self.world.kernel.now_us, board.name, "sky", view=step.view, spoof_m=step.spoof_m)
+
+    # Services
+
+    def _do_broker(self, step: model.BrokerStep) -> None:
+        broker = self.world.broker
+        actions = {
+            "stop": broker.stop,
+            "continue": broker.go_on,
+            "kill": self.world.kill_broker,
+            "start": broker.start,
+        }
+        actions[step.what]()
+
+    def _do_gateway(self, step: model.GatewayStep) -> None:
+        gateway = self.world.gateway
+        if step.what.startswith("disk"):
+            gateway.full = step.what == "disk-full"
+            self.world.trace.add(self.world.kernel.now_us, "gateway", step.what)
+            return
+        {"stop": gateway.stop, "continue": gateway.go_on, "kill": gateway.kill, "start": gateway.start}[step.what]()
+
+    def _do_outside(self, step: model.Outside) -> None:
+        gateway = self.world.gateway
+        if step.do == "police":
+            gateway.police_up = step.up
+        else:
+            gateway.relatives_up = step.up
+        self.world.trace.add(self.world.kernel.now_us, step.do, "up" if step.up else "down")
+
+    # People
+
+    def _do_operator(self, step: model.Operate, board: Board) -> None:
+        of = [each for each in self.world.store.alarms() if each["device"] == board.name and each["test"] == step.test]
+        if not of:
+            self.world.trace.add(self.world.kernel.now_us, "operator", "nothing-there", button=board.name)
+            return
+        data = {"disposition": step.disposition} if step.stage == "closed" else {}
+        self.world.gateway.act(of[-1]["incident"], step.stage, "operator:Operator", **data)
+
+    def _do_revoke(self, step: model.Revoke, board: Board) -> None:
+        self.world.store.revoke(board.name, self.world.kernel.now_us)
+        self.world.trace.add(self.world.kernel.now_us, "gateway", "revoked", button=board.name)
+
+    def _do_replay(self, step: model.Replay, board: Board) -> None:
+        broker = self.world.broker
+        recorded = list(self.recorded.get(board.name, []))
+        topic = f"sigap/v1/d/{self.world.device_names[board.name]}/up"
+        noise = [(topic, self.chance.randbytes(self.chance.randrange(0, 60))) for _ in range(step.garbage)]
+        self.world.trace.add(self.world.kernel.now_us, board.name, "replayed", frames=len(recorded), garbage=len(noise))
+        self.replaying = True
+        for name, payload in recorded + noise:
+            broker.route(name, payload, 1, False)
+        self.replaying = False
+
+
+def _buttons(part: model.ButtonPart) -> list[Button]:
+    settings: dict[str, Any] = {
+        "site": part.site,
+        "silent": part.silent,
+        "wants_tests": part.wants_tests,
+        "heartbeat_s": part.heartbeat_s,
+    }
+    return [
+        Button(
+            name,
+            settings=dict(settings),
+            wifi={"join_ms": part.join_ms},
+            track=part.track,
+            sky=part.sky,
+            ticks_ms=part.ticks_ms,
+            by_name=part.by_name,
+            plan={"wear_limit": part.wear_limit},
+        )
+        for name in part_names(part)
+    ]
