@@ -124,8 +124,8 @@ def _cut(value: object) -> str:
 def _number(key: str, value: object, limits: tuple[type, float]) -> float:
     kind, most = limits
     try:
-        if isinstance(value, bool):
-            raise ValueError
+        if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+            raise TypeError
         number = kind(value)  # type: ignore[call-arg]
     except (TypeError, ValueError):
         number = -1
