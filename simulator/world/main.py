@@ -51,9 +51,7 @@ async def _until_running(world: World) -> None:
                 await events.get()
     except TimeoutError:
         waiting = [name for name, board in world.boards.items() if board.supply.state == "starting"]
-        raise Problem(
-            f"{', '.join(waiting)} did not start within {limit_s:g} s", "Look at the console above"
-        ) from None
+        raise Problem(f"{', '.join(waiting)} did not start within {limit_s:g} s", "Look at the console above") from None
     finally:
         world.unwatch(events)
 
