@@ -119,9 +119,7 @@ def _welcome(local: Local) -> list[str]:
     sigap = Path(sys.argv[0]).with_name("sigap")
     with contextlib.suppress(ValueError):
         sigap = sigap.absolute().relative_to(Path.cwd())
-    faults = (
-        [f"  bad links   {sigap} fault list{where}   and fault set LINK delay_ms=300 loss=0.1"] if local.faults else []
-    )
+    faults = f"  bad links   {sigap} fault list{where}   and fault set LINK delay_ms=300 loss=0.1"
     return [
         "",
         f"  desk        {local.login_link()}   log in with this link, once, within ten minutes",

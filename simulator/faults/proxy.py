@@ -42,6 +42,7 @@ class Proxy:
         self._holder: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._until: asyncio.TimerHandle | None = None
+        self._clearing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Proxy:
         self._bound(shared=False).close()  # nobody listens there, not even another proxy of ours
@@ -73,12 +74,14 @@ class Proxy:
             raise Problem(f"for_s is {for_s!r}", f"It is seconds, above 0 and at most {MOST_S:g}", USAGE)
         await self._become(self.faults.changed(changes))
         if for_s is not None:
-            loop = asyncio.get_running_loop()
-            self._until = loop.call_later(for_s, lambda: loop.create_task(self.clear()))
+            self._until = asyncio.get_running_loop().call_later(for_s, self._time_is_over)
 
     async def clear(self) -> None:
         """Nothing is wrong with the link any more. What is delayed already comes as late as it was to."""
         await self._become(Faults())
+
+    def _time_is_over(self) -> None:
+        self._clearing = asyncio.create_task(self.clear())  # kept: the loop holds tasks only weakly
 
     def reset(self) -> int:
         """A RST to both sides of every connection, now. Returns how many connections there were."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +16,10 @@ import sqlalchemy as sa
 from gateway.incidents.cloudevents import OPENED_TYPE
 from gateway.incidents.stages import ALARM_JOINED, OPENED
 from gateway.store.schema import events
-from sigap.links import TO_BROKER, TO_POLICE, of_board
+from sigap.links import CALLBACKS, TO_BROKER, TO_MAIL, TO_POLICE, of_board
+from sigap.local import BUTTONS as DEFAULT_BUTTONS
 from sigap.local import Button, Local
+from sigap.processes import free_port, sigap_command
 from simulator.faults.client import FaultClient
 from simulator.world.client import WorldClient
 from tests.system.local_lab import committed, local, received_by_police, running, says, wait_until
@@ -127,3 +132,24 @@ def test_gateway_and_police_parted(bench: Bench) -> None:
         time.sleep(0.05)
     bench.check_one_alarm(name, since)
     assert time.monotonic() - parted >= PARTED_S - 0.1
+
+
+def test_sigap_run_with_faults(tmp_path: Path) -> None:
+    ports = [part for name in ("broker", "gateway", "police", "mail") for part in (f"--{name}-port", str(free_port()))]
+    command = sigap_command("run", "--faults", "--dir", str(tmp_path), *ports)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running_sigap:
+        try:
+            assert running_sigap.stdout
+            line = next(line for line in running_sigap.stdout if "fault list" in line)
+            assert f"--dir {tmp_path}" in line
+            with FaultClient.find(tmp_path) as faults:
+                links = {link["name"]: link for link in faults.links()}
+            boards = {of_board(button.name) for button in DEFAULT_BUTTONS}
+            assert set(links) == {TO_BROKER, TO_POLICE, TO_MAIL, CALLBACKS} | boards
+            # Every board has said that it is there, and the gateway has heard it: both through the proxy.
+            assert all(links[name]["up"] > 0 for name in boards | {TO_BROKER})
+        finally:
+            running_sigap.send_signal(signal.SIGTERM)
+            running_sigap.communicate(timeout=20)
+    assert running_sigap.returncode == 0
+    assert not (tmp_path / "faults.json").exists()
