@@ -17,6 +17,7 @@ COMMANDS = {
     "press": "simulator.commands:press",
     "world": "simulator.commands:world",
     "board": "simulator.commands:board",
+    "fault": "simulator.faults.commands:fault",
     "police-desk": "simulator.police.commands:police_desk",
     "mail-sink": "simulator.mail:mail_sink",
     "gateway": "gateway.commands.gateway:gateway",

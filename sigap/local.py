@@ -33,15 +33,19 @@ from gateway.settings import Settings, load_settings
 from gateway.settings_example import write_example
 from gateway.store.engine import Store, open_store
 from gateway.store.schema import devices as device_rows
+from sigap.links import CALLBACKS, TO_BROKER, TO_MAIL, TO_POLICE, Links, of_board
 from sigap.problem import Problem
 from sigap.processes import Processes, require_free, sigap_command
+from simulator.faults.client import FaultClient
 from simulator.world.client import WorldClient
 
-BROKER, GATEWAY, POLICE, MAIL, WORLD = "broker", "gateway", "police-desk", "mail-sink", "world"
+BROKER, GATEWAY, POLICE, MAIL, WORLD, FAULTS = "broker", "gateway", "police-desk", "mail-sink", "world", "fault-proxy"
 READY_LIMIT_S = 30.0
 UNITS = ("Patroli contoh 1", "Patroli contoh 2")
 RELATIVE, OPERATOR = "Keluarga contoh", "Operator contoh"
-LEAST_FREE_BYTES = 32 << 20  # two flash images of 2 MiB, the database, the logs
+LEAST_FREE_BYTES = 28 << 20  # the database, the logs
+BUTTON_BYTES = 2 << 20  # a flash image
+BUTTON_START_S = 1.5  # many of them start one after the other
 
 
 @dataclass(frozen=True)
@@ -78,18 +82,23 @@ BUTTONS = (
 
 @dataclass
 class Local:
-    """folder: everything it writes. auto: what the police desk sends by itself, {stage: seconds after acceptance}."""
+    """folder: everything it writes. auto: what the police desk sends by itself, {stage: seconds after acceptance}.
+
+    faults: put a proxy on every link (sigap.links), which `fault_client` controls.
+    """
 
     folder: Path
     ports: Ports = Ports()
     buttons: tuple[Button, ...] = BUTTONS
     auto: dict[str, float] = field(default_factory=dict)
+    faults: bool = False
 
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
         self.config = self.folder / "sigap.toml"
         self.mails = self.folder / "mails"
         self.processes = Processes(self.folder / "logs")
+        self.links = Links(self.folder, self.faults)
         self.settings: Settings
         self.store: Store
 
@@ -124,12 +133,13 @@ class Local:
             (self.ports.mail, "mail sink"),
         ):
             require_free(port, what, f"End what listens there, or choose another with --{what.split()[0]}-port")
-        free = shutil.disk_usage(self.folder).free
-        if free < LEAST_FREE_BYTES:
+        free, needed = shutil.disk_usage(self.folder).free, LEAST_FREE_BYTES + BUTTON_BYTES * len(self.buttons)
+        if free < needed:
             raise Problem(
-                f"the disk of {self.folder} has {free >> 20} MiB free, and {LEAST_FREE_BYTES >> 20} are needed",
+                f"the disk of {self.folder} has {free >> 20} MiB free, and {needed >> 20} are needed",
                 "Free some space, or give another --dir",
             )
+        self.links.prepare(self._link_targets())
         write_example(self.config, {"gateway.data_dir": "data"})
         load_settings(self.config)  # what is wrong in the file is said before our ports cover it
         self.settings = load_settings(self.config, {**os.environ, **self._environment()})
@@ -145,17 +155,21 @@ class Local:
     def start_all(self, limit_s: float = READY_LIMIT_S) -> None:
         """Start every part; returns when the gateway is healthy and has heard every button."""
         since_us = now_us()
+        if self.faults:
+            self.start(FAULTS)
+            self.processes.wait_until(self.links.ready, "the start of the fault proxy", limit_s)
         self.start(BROKER, GATEWAY, POLICE, MAIL)
         self.processes.wait_until(lambda: bool(self.health().get("ok")), "a healthy gateway", limit_s)
         self.processes.wait_until(lambda: _answers(self.police_url), "an answer of the police desk", limit_s)
         # A heartbeat that reaches the broker before the gateway has ever subscribed is lost: so the buttons come last.
         self.start(WORLD)
+        limit_s += BUTTON_START_S * len(self.buttons)
         self.processes.wait_until(lambda: self._all_heard(since_us), "the start of the virtual buttons", limit_s)
 
     def start(self, *names: str, **environment: str) -> None:
         """Start these parts, with these variables on top of theirs; returns at once."""
         for name in names:
-            env = {**self._environment(), **self._secrets(name), **environment}
+            env = {**self._environment(), **self._links_of(name), **self._secrets(name), **environment}
             self.processes.start(name, self._command(name), env)
 
     def health(self) -> dict[str, Any]:
@@ -171,6 +185,10 @@ class Local:
     def world(self) -> WorldClient:
         """A new connection to the world, to press and to look at pins."""
         return WorldClient.find(self.folder)
+
+    def fault_client(self) -> FaultClient:
+        """A new connection to the fault proxy."""
+        return FaultClient.find(self.folder)
 
     def device(self, name: str) -> Device:
         """The registered device of a button."""
@@ -191,8 +209,27 @@ class Local:
             "SIGAP_CONFIG": str(self.config),
             "SIGAP_BROKER__PORT": str(self.ports.broker),
             "SIGAP_HTTP__PORT": str(self.ports.gateway),
-            "SIGAP_BACKENDS__0__URL": f"{self.police_url}alarms",
             "PYTHONUNBUFFERED": "1",
+        }
+
+    def _link_targets(self) -> dict[str, int]:
+        """{link: the port where its far end listens}."""
+        ports = self.ports
+        boards = {of_board(button.name): ports.broker for button in self.buttons}
+        return {
+            TO_BROKER: ports.broker,
+            TO_POLICE: ports.police,
+            TO_MAIL: ports.mail,
+            CALLBACKS: ports.gateway,
+            **boards,
+        }
+
+    def _links_of(self, name: str) -> dict[str, str]:
+        if name != GATEWAY:
+            return {}
+        return {
+            "SIGAP_BROKER__PORT": str(self.links.port(TO_BROKER)),
+            "SIGAP_BACKENDS__0__URL": f"http://127.0.0.1:{self.links.port(TO_POLICE)}/alarms",
         }
 
     def _secrets(self, name: str) -> dict[str, str]:
@@ -209,10 +246,12 @@ class Local:
             return sigap_command("world", "--config", str(self.folder / "boards.json"), "--run-dir", str(self.folder))
         if name == MAIL:
             return sigap_command("mail-sink", "--port", str(self.ports.mail), "--dir", str(self.mails))
+        if name == FAULTS:
+            return sigap_command("fault", "proxy", "--links", str(self.links.path), "--run-dir", str(self.folder))
         if name != POLICE:
             return sigap_command(name, "--config", str(self.config))
         backend = self.settings.backends[0]
-        url = f"http://127.0.0.1:{self.ports.gateway}/v1/backends/{backend.name}/status"
+        url = f"http://127.0.0.1:{self.links.port(CALLBACKS)}/v1/backends/{backend.name}/status"
         command = ["police-desk", "--port", str(self.ports.police), "--callback-url", url]
         if self.auto:
             command += ["--auto", ",".join(f"{stage}={seconds:g}" for stage, seconds in self.auto.items())]
@@ -258,7 +297,8 @@ class Local:
 
     def _channel(self) -> str:
         """The mail sink as Apprise's address."""
-        return f"mailto://127.0.0.1:{self.ports.mail}/?from=sigap@example.org&to=keluarga@example.org&mode=insecure"
+        port = self.links.port(TO_MAIL)
+        return f"mailto://127.0.0.1:{port}/?from=sigap@example.org&to=keluarga@example.org&mode=insecure"
 
     def _write_world(self, devices: dict[str, Device]) -> None:
         boards = [
@@ -267,7 +307,7 @@ class Local:
                 "device": device_settings(
                     devices[button.name],
                     broker_host=self.settings.device_broker_host,
-                    broker_port=self.ports.broker,
+                    broker_port=self.links.port(of_board(button.name)),
                     wifi_ssid="sigap",
                 ),
                 "gps": button.gps,

@@ -44,6 +44,7 @@ def port_option(name: str, what: str, default: int):
 @click.option("--once", is_flag=True, help="Make one press, walk it to its end, print the timeline, and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: print the timeline as one JSON document.")
 @click.option("--auto", type=AutoStages(), help="Stages the police desk sends by itself, seconds after acceptance.")
+@click.option("--faults", is_flag=True, help="Put a fault proxy on every link; `sigap fault` makes them bad.")
 @click.option("--limit-s", default=30.0, show_default=True, help="With --once: how long all stages may take.")
 @port_option("broker", "Port of the MQTT broker.", DEFAULT.broker)
 @port_option("gateway", "Port of the gateway's HTTP side.", DEFAULT.gateway)
@@ -54,6 +55,7 @@ def run(
     once: bool,
     as_json: bool,
     auto: dict[str, float] | None,
+    faults: bool,
     limit_s: float,
     broker_port: int,
     gateway_port: int,
@@ -68,17 +70,21 @@ def run(
     \b
     sigap run
     sigap run --auto "acknowledged=3,dispatched=8,on_scene=20,closed=30"
+    sigap run --faults            and then, in another terminal: sigap fault set board:shop-1 cut=half-open
     sigap run --once              in a folder and on ports of its own; exit code 1 names a stage that did not come
     sigap run --once --json
     """
     if as_json and not once:
         raise click.UsageError("--json goes with --once")
+    if faults and once:
+        raise click.UsageError("--faults does not go with --once, whose links nobody could reach")
     with interruptible():
         if once:
             _once(auto or {}, limit_s, as_json)
         else:
             with contextlib.suppress(Interrupted):  # the way it is meant to end
-                _stay(Local(folder, Ports(broker_port, gateway_port, police_port, mail_port), auto=auto or {}))
+                ports = Ports(broker_port, gateway_port, police_port, mail_port)
+                _stay(Local(folder, ports, auto=auto or {}, faults=faults))
             _say("ended; nothing is left running")
 
 
@@ -113,12 +119,14 @@ def _welcome(local: Local) -> list[str]:
     sigap = Path(sys.argv[0]).with_name("sigap")
     with contextlib.suppress(ValueError):
         sigap = sigap.absolute().relative_to(Path.cwd())
+    faults = f"  bad links   {sigap} fault list{where}   and fault set LINK delay_ms=300 loss=0.1"
     return [
         "",
         f"  desk        {local.login_link()}   log in with this link, once, within ten minutes",
         f"  police      {local.police_url}   another police system's desk: its buttons send each stage back",
         f"  press       {sigap} press shop-1{where}       in another terminal (or citizen-1, whose light answers)",
         f"  pull a plug {sigap} board off shop-1{where}   and on again",
+        *([faults] if local.faults else []),
         f"  mails       {local.mails}   what relatives were sent",
         f"  list        {sigap} incidents --config {local.config}",
         f"  logs        {local.processes.log_dir}",

@@ -196,6 +196,22 @@ def console(name: str, run_dir: Path) -> None:
 
 @board.command()
 @click.argument("name")
+@click.option("--worn", type=(int, int), metavar="FIRST LAST", help="Blocks that can no longer be written or erased.")
+@click.option("--tear", type=int, metavar="BYTES", help="The next start programs so many; then its power goes.")
+@RUN_DIR
+def flash(name: str, worn: tuple[int, int] | None, tear: int | None, run_dir: Path) -> None:
+    """Spoil the flash of board NAME from its next start on; without options it is whole again.
+
+    \b
+    Example:  sigap board flash shop-1 --worn 0 511 && sigap board off shop-1 && sigap board on shop-1
+    """
+    with _client(run_dir) as client:
+        client.flash(name, worn=worn, tear=tear)
+    click.echo(f"{name}: from its next start on, worn {worn or 'none'}, torn {'never' if tear is None else tear}")
+
+
+@board.command()
+@click.argument("name")
 @RUN_DIR
 @AS_JSON
 def memory(name: str, run_dir: Path, as_json: bool) -> None:

@@ -35,9 +35,18 @@ class Flash:
         return 0
 
 
-def mount(path):
-    """Replace the host's files by those of the image: from now on `/` is the board's flash."""
-    filesystem = vfs.VfsLfs2(Flash(path))
+def mount(path, faults, link):
+    """Replace the host's files by those of the image: from now on `/` is the board's flash.
+
+    faults: None, or as bad_flash.BadFlash takes them.
+    """
+    if faults:
+        from .bad_flash import BadFlash
+
+        chip = BadFlash(path, faults, link)
+    else:
+        chip = Flash(path)
+    filesystem = vfs.VfsLfs2(chip)
     vfs.umount("/")
     vfs.mount(filesystem, "/")
     os.chdir("/")

@@ -1,8 +1,8 @@
 """Starts a virtual ESP32 under the unix port of MicroPython: what the chip's ROM, bootloader and main.c do.
 
 Environment: SIGAP_WORLD_PORT, SIGAP_WORLD_TOKEN, SIGAP_BOARD (name), SIGAP_RUN (number of this start),
-SIGAP_IMAGE (flash), SIGAP_WAKE ("<read fd>,<write fd>" of a pipe). Runs /boot.py, then /main.py, then waits
-as the REPL would.
+SIGAP_IMAGE (flash), SIGAP_FLASH (what is wrong with it, see bad_flash.py; absent: nothing), SIGAP_WAKE
+("<read fd>,<write fd>" of a pipe). Runs /boot.py, then /main.py, then waits as the REPL would.
 """
 
 import gc
@@ -38,8 +38,8 @@ def main():
     network.install(sys.modules, link, setup)
     esp32.install(sys.modules)
     sockets.install(sys.modules, network)
-    flash.mount(os.getenv("SIGAP_IMAGE"))
-    for key in ("SIGAP_WORLD_TOKEN", "SIGAP_WORLD_PORT", "SIGAP_IMAGE"):
+    flash.mount(os.getenv("SIGAP_IMAGE"), os.getenv("SIGAP_FLASH"), link)
+    for key in ("SIGAP_WORLD_TOKEN", "SIGAP_WORLD_PORT", "SIGAP_IMAGE", "SIGAP_FLASH"):
         os.unsetenv(key)
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv[:] = []

@@ -46,6 +46,8 @@ class Board:
         self.boot: Message | None = None  # the last boot report
         self.wifi: dict[str, Any] = {**WIFI, **settings.wifi}
         self.gps = settings.gps
+        self.worn: tuple[int, int] | None = None  # first and last block that can no longer be written
+        self.tear: int | None = None  # bytes that the next start may program before its power goes
         self.outside: dict[int, int] = {settings.button_pin: 1}
         self._writer: asyncio.StreamWriter | None = None
         self._wdt: asyncio.TimerHandle | None = None
@@ -60,9 +62,18 @@ class Board:
 
     async def _spawn(self, run: int) -> asyncio.subprocess.Process:
         port, token, folder = self._where()
-        path, heap_kb = self.settings.image, self.settings.heap_kb
+        first, last = self.worn or (-1, -1)
+        tear = -1 if self.tear is None else self.tear
+        self.tear = None
         return await process.spawn(
-            folder=folder, name=self.name, image_path=path, heap_kb=heap_kb, port=port, token=token, run=run
+            folder=folder,
+            name=self.name,
+            image_path=self.settings.image,
+            heap_kb=self.settings.heap_kb,
+            port=port,
+            token=token,
+            run=run,
+            flash="" if (last, tear) == (-1, -1) else f"{first},{last},{tear}",
         )
 
     async def _attend(self, running: asyncio.subprocess.Process) -> None:

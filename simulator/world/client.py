@@ -168,6 +168,14 @@ class WorldClient:
         """{"site": [lat, lon]}, {"track": [[s, lat, lon], ...]} or {"sky": False}; None unplugs it."""
         return self.request("gps", board=board, gps=settings)
 
+    def flash(self, board: str, **faults: Any) -> Message:
+        """What is wrong with the flash, from the next start on.
+
+        worn: [first, last] block to which no write or erase comes through (EIO), None: none. tear: how many bytes that
+        start programs before its power goes in the middle of a piece; it then starts again, with a flash that is whole.
+        """
+        return self.request("flash", board=board, **faults)
+
     def memory(self, board: str) -> Message:
         """Heap of the board in bytes: used, free, launcher, firmware."""
         return self.request("memory", board=board)

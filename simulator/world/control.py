@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from sigap.problem import Problem
+from simulator import image
 from simulator.world import gps, presses, protocol
 from simulator.world.protocol import Message, ProtocolError
 
@@ -51,6 +52,7 @@ class Control:
             "wifi": self._wifi,
             "gps": self._gps,
             "uart": self._uart,
+            "flash": self._flash,
             "memory": self._memory,
             "watch": self._watch,
             "stop": self._stop,
@@ -182,6 +184,25 @@ class Control:
     async def _uart(self, request: Message) -> Message:
         sent = self._board(request).send({"uart": _integer(request, "uart"), "data": str(request.get("data", ""))})
         return {"sent": sent}
+
+    async def _flash(self, request: Message) -> Message:
+        board, blocks = self._board(request), image.BLOCKS
+        if "worn" in request:
+            worn = request["worn"]
+            if worn is not None:
+                first, last = worn
+                if type(first) is not int or type(last) is not int or not 0 <= first <= last < blocks:
+                    raise ProtocolError(
+                        "bad-request", f"worn is [first, last] of the blocks 0 to {blocks - 1}, or null"
+                    )
+                worn = first, last
+            board.worn = worn
+        if "tear" in request:
+            tear = request["tear"]
+            if tear is not None and (type(tear) is not int or not 0 <= tear < 1 << 30):
+                raise ProtocolError("bad-request", "tear is a whole number of bytes, or null")
+            board.tear = tear
+        return {"worn": board.worn, "tear": board.tear}
 
     async def _memory(self, request: Message) -> Message:
         return await self._board(request).memory()

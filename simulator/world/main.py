@@ -16,6 +16,7 @@ from simulator.world.settings import WorldSettings
 from simulator.world.world import World
 
 READY_LIMIT_S = 20.0
+BOARD_START_S = 1.0  # on top, for each: many of them start one after the other
 
 
 @contextlib.contextmanager
@@ -43,15 +44,14 @@ def publish(run_dir: Path, world: World) -> Path:
 
 async def _until_running(world: World) -> None:
     events = world.watch()
+    limit_s = READY_LIMIT_S + BOARD_START_S * len(world.boards)
     try:
-        async with asyncio.timeout(READY_LIMIT_S):
+        async with asyncio.timeout(limit_s):
             while any(board.supply.state == "starting" for board in world.boards.values()):
                 await events.get()
     except TimeoutError:
         waiting = [name for name, board in world.boards.items() if board.supply.state == "starting"]
-        raise Problem(
-            f"{', '.join(waiting)} did not start within {READY_LIMIT_S:g} s", "Look at the console above"
-        ) from None
+        raise Problem(f"{', '.join(waiting)} did not start within {limit_s:g} s", "Look at the console above") from None
     finally:
         world.unwatch(events)
 

@@ -53,11 +53,12 @@ def _die_with_parent() -> None:
 
 
 async def spawn(
-    *, folder: Path, name: str, image_path: Path, heap_kb: int, port: int, token: str, run: int
+    *, folder: Path, name: str, image_path: Path, heap_kb: int, port: int, token: str, run: int, flash: str = ""
 ) -> asyncio.subprocess.Process:
     """Start a board with `heap_kb` for its firmware. Its output (stdout and stderr together) is a pipe.
 
-    Its secrets are in its environment, not in `ps`.
+    flash: what is wrong with it, as simulator/board/bad_flash.py takes it. Its secrets are in its environment, not in
+    `ps`.
     """
     wake_read, wake_write = os.pipe()
     environment = {
@@ -70,6 +71,7 @@ async def spawn(
         "SIGAP_RUN": str(run),
         "SIGAP_IMAGE": str(image_path.resolve()),
         "SIGAP_WAKE": f"{wake_read},{wake_write}",
+        **({"SIGAP_FLASH": flash} if flash else {}),
     }
     try:
         return await asyncio.create_subprocess_exec(
