@@ -1,26 +1,33 @@
-"""Takes the pictures of the desk in README.md and docs/operator.md: a whole Sigap, real presses, a real Chromium.
+"""Takes the pictures of the desk and of the panel for README.md and docs: a whole Sigap, real presses, a real Chromium.
 
 make picture
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from sigap.local import GATEWAY, Local, Ports
+from sigap.operator import DeskOperator
 from sigap.processes import free_port
+from sigap.records import Records
+from sigap.sim import panel
 from simulator.commands import HOLD
+from simulator.panel.server import listen
 
 PICTURES = Path(__file__).parent / "pictures"
 SIZE = {"width": 1400, "height": 720}
+PANEL_SIZE = {"width": 1280, "height": 800}
 CONNECTED_LIMIT_S = 20
 BUTTONS = {"en": "English", "id": "Bahasa Indonesia"}
 
@@ -36,6 +43,7 @@ def main() -> None:
             local.start_all()
             _press(local)
             _photograph(local)
+            _photograph_panel(local)
         finally:
             local.stop()
             shutil.rmtree(folder, ignore_errors=True)
@@ -57,11 +65,18 @@ def _press(local: Local) -> None:
         world.press("citizen-1", script=[[500, 0], [590, 1], [800, 0], [890, 1], [1100, 0], [1190, 1]])
 
 
-def _photograph(local: Local) -> None:
+@contextlib.contextmanager
+def _browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+def _photograph(local: Local) -> None:
+    with _browser() as browser:
         page = browser.new_page(viewport=SIZE)
         page.goto(local.login_link())
         page.click("button.main")
@@ -94,7 +109,31 @@ def _photograph(local: Local) -> None:
         page.wait_for_selector("#line-gone", state="visible")
         _take(page, "line-gone-en")
         os.kill(pid, signal.SIGCONT)
-        browser.close()
+
+
+def _photograph_panel(local: Local) -> None:
+    """An alarm that an operator has answered, beside those before it."""
+    with listen(0) as listener, panel(listener, local.folder, Records(local.store)) as serves, _browser() as browser:
+        page = browser.new_page(viewport=PANEL_SIZE)
+        page.goto(serves.url)
+        page.click(f"text={BUTTONS['en']}")
+        page.wait_for_selector("#board-citizen-1[data-state=running]")
+        operator = DeskOperator(local.login_link())
+        while (incident := operator.find_open_incident()) is not None:
+            operator.act(incident, "closed", disposition="exercise")
+        page.click("#board-citizen-1 .thrice")
+        deadline = time.monotonic() + CONNECTED_LIMIT_S
+        while (incident := operator.find_open_incident()) is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert incident is not None
+        page.wait_for_selector("#board-citizen-1[data-word=received]")
+        operator.act(incident, "acknowledged")
+        page.wait_for_selector("#board-citizen-1[data-word=acknowledged]")
+        page.mouse.move(5, 5)
+        page.wait_for_selector("#board-citizen-1[data-led=off]")
+        page.wait_for_selector("#board-citizen-1[data-led=on]")
+        page.screenshot(path=PICTURES / "panel.png")
+        print("docs/pictures/panel.png", file=sys.stderr)
 
 
 def _take(page: Page, name: str, whole: bool = False) -> None:

@@ -1,29 +1,25 @@
-"""Words in the reader's language: gettext catalogues read by Babel. The source language is English.
+"""The gateway's words in the reader's language (sigap.words).
 
 A new text is written in English as `_("...")`; tests/unit/gateway/test_words.py says what is not translated yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.pofile import read_po
+
+from sigap import words
+from sigap.words import DEFAULT, LANGUAGES, SOURCE, Translate
+
+__all__ = ["DEFAULT", "LANGUAGES", "LOCALE", "SOURCE", "Translate", "catalogue", "translator"]
 
 LOCALE = Path(__file__).parent / "locale"
-SOURCE, DEFAULT = "en", "id"
-LANGUAGES = (DEFAULT, SOURCE)
-
-Translate = Callable[[str], str]
 
 
-@lru_cache
 def catalogue(language: str) -> Catalog:
     """What is translated into this language."""
-    with (LOCALE / language / "LC_MESSAGES" / "sigap.po").open("rb") as file:
-        return read_po(file, locale=language)
+    return words.catalogue(LOCALE, language)
 
 
 def translator(language: str) -> Translate:
@@ -31,12 +27,4 @@ def translator(language: str) -> Translate:
 
     A language that Sigap does not have gives Bahasa Indonesia.
     """
-    if language == SOURCE:
-        return lambda text: text
-    words = catalogue(language if language in LANGUAGES else DEFAULT)
-
-    def translate(text: str) -> str:
-        message = words.get(text)
-        return str(message.string) if message is not None and message.string else text
-
-    return translate
+    return words.translator(LOCALE, language)

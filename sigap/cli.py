@@ -14,6 +14,7 @@ from sigap.processes import Interrupted
 # Subcommand -> module:attribute. Loaded when asked for, so that `sigap press` does not import a database.
 COMMANDS = {
     "run": "sigap.run:run",
+    "sim": "sigap.sim:sim",
     "press": "simulator.commands:press",
     "world": "simulator.commands:world",
     "board": "simulator.commands:board",
@@ -53,6 +54,7 @@ def sigap() -> None:
 
     \b
     sigap run                  everything on this machine, with two virtual buttons
+    sigap sim                  the same with a panel: press virtual buttons in the browser
     sigap press shop-1         press one of them three times (in another terminal)
     sigap run --once           one press walked all the way, and its timeline
     """

@@ -8,8 +8,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -89,7 +90,8 @@ def run(
 
 
 @contextlib.contextmanager
-def _running(local: Local) -> Iterator[None]:
+def running(local: Local) -> Iterator[None]:
+    """A whole Sigap, started and ready; every part is ended in the end."""
     with local.alone():
         try:
             began = time.monotonic()
@@ -103,15 +105,21 @@ def _running(local: Local) -> Iterator[None]:
 
 
 def _stay(local: Local) -> None:
-    with _running(local):
+    with running(local):
         for line in _welcome(local):
             click.echo(line)
-        with Live(local) as live:
-            while True:
-                for line in [*local.processes.revive(), *live.lines()]:
-                    click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
-                sys.stdout.flush()
-                time.sleep(LOOK_EVERY_S)
+        follow(local)
+
+
+def follow(local: Local, check: Callable[[], None] = lambda: None) -> NoReturn:
+    """Print what happens, start again what dies, call `check`; until Interrupted, or a Problem."""
+    with Live(local) as live:
+        while True:
+            check()
+            for line in [*local.processes.revive(), *live.lines()]:
+                click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
+            sys.stdout.flush()
+            time.sleep(LOOK_EVERY_S)
 
 
 def _welcome(local: Local) -> list[str]:
@@ -141,7 +149,7 @@ def _once(auto: dict[str, float], limit_s: float, as_json: bool) -> None:
     kept = False
     try:
         local = Local(folder, Ports(free_port(), free_port(), free_port(), free_port()), auto=auto)
-        with _running(local):
+        with running(local):
             document = _one_press(local, limit_s)
         click.echo(json.dumps(document, indent=2) if as_json else as_text(document))
         if absent := missing_from(document):

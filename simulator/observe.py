@@ -28,6 +28,7 @@ TEST_PATTERNS: dict[str, tuple[tuple[int, ...], bool]] = {
     "test sending": ((500, 500), True),
     "test mode": ((60, 940), False),
 }
+EVERY_PATTERN = {**PATTERNS, **TEST_PATTERNS}  # in this order: what fits a real word is one
 WORDS = ("sending", "received", "acknowledged", "dispatched")
 
 
@@ -134,14 +135,33 @@ def words(
     return said
 
 
-def first(pins: list[dict[str, Any]], since: float = 0.0) -> dict[str, float]:
+def said_by(pins: list[dict[str, Any]], now: float) -> float | None:
+    """`until` for who reads the light at `now`: a dark phase counts when it has ended, for it may become longer."""
+    light = phases(pins, until=now)
+    return now if light and light[-1].on else None
+
+
+def says_now(pins: Iterable[dict[str, Any]], now: float) -> str | None:
+    """What the light says at `now` (Unix ms), also in test mode; None while it is dark for longer than any word is."""
+    entries = list(pins)
+    idle = [phase.at for phase in phases(entries, until=now) if not phase.on and phase.ms >= IDLE_MS]
+    said = words(entries, until=said_by(entries, now), patterns=EVERY_PATTERN)
+    return said[-1].word if said and said[-1].at >= max(idle, default=0.0) else None
+
+
+def first(
+    pins: list[dict[str, Any]],
+    since: float = 0.0,
+    until: float | None = None,
+    patterns: dict[str, tuple[tuple[int, ...], bool]] = PATTERNS,
+) -> dict[str, float]:
     """{word: when it was first said}, of what began at `since` (Unix ms) or later.
 
     A receipt may come within the first flash of "sending", which then never gets its dark part. So a light that goes
     on before the buzzer's first tone counts as "sending" too: it is the one word that sounds no tone.
     """
     times: dict[str, float] = {}
-    for word, at in words(pins):
+    for word, at in words(pins, until=until, patterns=patterns):
         if at >= since:
             times.setdefault(word, at)
     lit = [phase.at for phase in phases(pins) if phase.on and phase.at >= since]

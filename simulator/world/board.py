@@ -266,4 +266,13 @@ class Board:
             "wifi": "up" if self.wifi["up"] else "down",
             "gps": None if self.gps is None else ("sky" if self.gps.sky and self.gps.track else "no sky"),
             "image": str(self.settings.image),
+            "button_pin": self.settings.button_pin,
+            "position": self._position(),
         }
+
+    def _position(self) -> tuple[float, float] | None:
+        """(latitude, longitude) that the receiver says now; None without a fix, or while the board is off."""
+        elapsed_s = time.monotonic() - self.supply.powered_at
+        if self.gps is None or self.supply.state != "running" or not self.gps.has_fix(elapsed_s):
+            return None
+        return self.gps.position(elapsed_s)

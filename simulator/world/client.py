@@ -219,7 +219,7 @@ class WorldClient:
 class AsyncWorldClient:
     """The same requests on an event loop: `await client.request("press", board="shop-1", presses=3)`.
 
-    What happens after a "watch" comes in the queue `events`.
+    What happens after a "watch" comes in the queue `events`; `ended` is set when nothing more will come.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: Message) -> None:
@@ -227,6 +227,7 @@ class AsyncWorldClient:
         self._ids = 0
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self.events: asyncio.Queue[Message] = asyncio.Queue(EVENTS_LIMIT)
+        self.ended = asyncio.Event()
         self._task = asyncio.create_task(self._listen())
 
     @classmethod
@@ -248,11 +249,14 @@ class AsyncWorldClient:
                 elif future := self._waiting.pop(message.get("id"), None):
                     future.set_result(message)
         finally:
+            self.ended.set()
             for future in self._waiting.values():
                 if not future.done():
                     future.set_result({"error": "closed"})
 
     async def request(self, do: str, **fields: Any) -> Message:
+        if self.ended.is_set():
+            raise WorldError({})
         self._ids += 1
         future = self._waiting[self._ids] = asyncio.get_running_loop().create_future()
         self._writer.write(json.dumps({"do": do, "id": self._ids, **fields}).encode() + b"\n")

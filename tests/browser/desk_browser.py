@@ -24,7 +24,15 @@ def open_desk(chromium: Browser, one: Local, name: str, role: str = operators.OP
         token = logins.begin(conn, found.id, now_us(), logins.LINK)
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
     context.set_default_timeout(LIMIT_MS)
-    page = context.new_page()
+    page = watched(context.new_page())
+    page.goto(f"http://127.0.0.1:{one.ports.gateway}/link?t={token}")
+    page.click("button.main")
+    page.wait_for_selector("#queue")
+    return page
+
+
+def watched(page: Page) -> Page:
+    """What goes wrong in this page is remembered, for check()."""
     page.problems = []  # type: ignore[attr-defined]
     page.on("pageerror", lambda error: page.problems.append(str(error)))  # type: ignore[attr-defined]
     page.on("request", lambda asked: _same_host(page, asked.url))
@@ -32,9 +40,6 @@ def open_desk(chromium: Browser, one: Local, name: str, role: str = operators.OP
         "console",
         lambda said: "Content Security Policy" in said.text and page.problems.append(said.text),  # type: ignore[attr-defined]
     )
-    page.goto(f"http://127.0.0.1:{one.ports.gateway}/link?t={token}")
-    page.click("button.main")
-    page.wait_for_selector("#queue")
     return page
 
 

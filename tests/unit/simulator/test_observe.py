@@ -147,3 +147,18 @@ def test_the_buzzer_is_counted() -> None:
     assert observe.tones([tone(T0, 512)]) == [(T0, None)]
     assert not observe.quiet(log)
     assert observe.quiet([tone(T0, 0), {"pin": 26, "value": 0, "at": T0, "by": "board"}])
+
+
+@pytest.mark.parametrize("word", ["sending", "received", "acknowledged", "dispatched"])
+def test_what_it_says_now(word: str) -> None:
+    light = Light()
+    light.now += 3000
+    assert observe.says_now(light.log, light.now) is None
+    light.say(word, 8010)
+    # At every moment of it, it says this or (before its first whole pattern) nothing; never another word.
+    began = T0 + 3000
+    heard = [observe.says_now([e for e in light.log if e["at"] <= at], at) for at in range(int(began), int(light.now))]
+    assert set(heard[:2500]) <= {word, None}
+    assert set(heard[2500:]) == {word}
+    light.say("off", 3000)
+    assert observe.says_now(light.log, light.now) is None

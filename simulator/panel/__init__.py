@@ -1,0 +1,1 @@
+"""The panel: one page to press virtual buttons, pull their plugs, and watch what becomes of each alarm."""
