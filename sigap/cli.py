@@ -15,6 +15,7 @@ from sigap.processes import Interrupted
 COMMANDS = {
     "run": "sigap.run:run",
     "sim": "sigap.sim:sim",
+    "scenario": "sigap.scenario:scenario",
     "press": "simulator.commands:press",
     "world": "simulator.commands:world",
     "board": "simulator.commands:board",
