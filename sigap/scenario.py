@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -121,14 +122,14 @@ def run_(
 def _alone(name: str, seed: int, trace: Path | None) -> Result:
     """With a progress bar when it takes longer than two seconds."""
     began = time.monotonic()
-    bar: Any = None
+    bar: Any = None  # click's own type of it is private
 
     def progress(share: float) -> None:
         nonlocal bar
         if bar is None and time.monotonic() - began > LONG_S:
-            bar = click.progressbar(length=100, label=name, file=click.get_text_stream("stderr"))
+            bar = click.progressbar(length=100, label=name, file=sys.stderr)
         if bar is not None:
-            bar.update(int(share * 100) - bar.pos)
+            bar.update(int(share * 100) - int(bar.pos))
 
     result = run(
         load.load(name),

@@ -56,8 +56,10 @@ class Lights:
         if self._silent and not test:
             pattern, tones = OFF, 0
         if pattern != self._pattern:
+            # A lit light that goes on being lit would look like the steady one: a new "sending" begins dark then.
+            begins_dark = stage == SENDING and pattern != OFF and self.led(now)[0]
             self._pattern = pattern
-            self._since = now
+            self._since = (now - pattern[0]) & 0x3FFFFFFF if begins_dark else now
         if tones != self._tones:
             self._tones = tones
             self._tones_since = now

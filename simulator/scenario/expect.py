@@ -21,11 +21,12 @@ def stages_of(stage: Stage, events: list[dict[str, Any]]) -> dict[str, dict[str,
     The third press is the thumb's when a hand was there, else what the gateway worked out.
     """
     found: dict[str, dict[str, float]] = {}
+    gestures = stage.gestures()
     for alarm in stage.world.store.alarms():
         button = alarm["device"]
         if alarm["test"] or button in found:
             continue
-        thumbs = [each.at_us for each in stage.gestures if each.button == button]
+        thumbs = [each.at_us for each in gestures if each.button == button]
         pressed_us = min(thumbs, key=lambda at_us: abs(at_us - alarm["pressed_us"]), default=alarm["pressed_us"])
         times = {"received": alarm["received_us"]}
         for event in events:

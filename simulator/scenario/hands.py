@@ -57,8 +57,10 @@ def _chatter(at: float, level: int, chance: random.Random) -> Script:
     return [(at + moment, (level + 1 + index) % 2) for index, moment in enumerate(moments)]
 
 
-def gestures(steps: Script, window_ms: float = 2000, gap_ms: float = 1000, quiet_ms: float = 20) -> list[float]:
-    """When a third press closed, in ms: what the design calls an activation, found without the firmware's code.
+def gestures(
+    steps: Script, window_ms: float = 2000, gap_ms: float = 1000, quiet_ms: float = 20
+) -> list[tuple[float, float]]:
+    """(first, third press) of each gesture, when the contact closed, in ms: what the design calls an activation, found without the firmware's code.
 
     Three presses inside the window, each gap bounded; the next press begins a new gesture.
     """
@@ -68,7 +70,7 @@ def gestures(steps: Script, window_ms: float = 2000, gap_ms: float = 1000, quiet
         if new == 0 and level == 1 and at - last > quiet_ms:
             downs.append(at)
         level, last = new, at
-    found: list[float] = []
+    found: list[tuple[float, float]] = []
     run: list[float] = []
     for at in downs:
         if run and at - run[-1] > gap_ms:
@@ -76,6 +78,6 @@ def gestures(steps: Script, window_ms: float = 2000, gap_ms: float = 1000, quiet
         run = [each for each in run if at - each <= window_ms]
         run.append(at)
         if len(run) == 3:
-            found.append(at)
+            found.append((run[0], at))
             run = []
     return found

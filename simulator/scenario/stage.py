@@ -15,6 +15,7 @@ from simulator.scenario.hands import gestures, script
 from simulator.scenario.model import Scenario, part_names
 from simulator.virtual.board import Board
 from simulator.virtual.world import Button, Registry, VirtualWorld
+from simulator.world.presses import Script
 
 BATTERY_FULL_MV, BATTERY_EMPTY_MV = 4200, 3000
 
@@ -37,15 +38,14 @@ class Stage:
     folder: Path
     make_store: Callable[[Path], Registry]
     more: dict[str, Any] = field(default_factory=dict)
-    gestures: list[Gesture] = field(default_factory=list)
-    tests: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Stage:
         buttons = [one for part in self.scenario.buttons for one in _buttons(part)]
         self.world = VirtualWorld(self.folder, buttons, seed=self.seed, make_store=self.make_store, **self.more)
         self.chance = random.Random(f"{self.seed}/stage")
+        self._levels: dict[str, Script] = {}
         self._modes: dict[str, list[tuple[float, Any]]] = {}
-        self.world.trace.watchers.append(self._note_mode)
+        self.world.trace.watchers.append(self._note)
         self.replaying = False
         self.recorded: dict[str, list[tuple[str, bytes]]] = {}
         self._start()
@@ -61,6 +61,14 @@ class Stage:
         names = list(self.world.boards)
         return names if pattern == "all" else [name for name in names if fnmatchcase(name, pattern)]
 
+    def gestures(self) -> list[Gesture]:
+        """Every third press that a contact has seen so far, whoever's hands they were."""
+        return [
+            Gesture(button, int(began * 1000), int(at * 1000))
+            for button, levels in self._levels.items()
+            for began, at in gestures(levels)
+        ]
+
     def said(self, button: str) -> list[observe.Said]:
         """What the button's light has said, in order: in test mode it speaks another language."""
         pins = self.world.boards[button].pins.since()
@@ -72,7 +80,10 @@ class Stage:
             found += observe.words(part, until=end, patterns=patterns)
         return found
 
-    def _note_mode(self, entry: dict[str, Any]) -> None:
+    def _note(self, entry: dict[str, Any]) -> None:
+        if entry["what"] == "thumb":
+            self._levels.setdefault(entry["who"], []).append((entry["at_us"] / 1000, entry["level"]))
+            return
         if entry["what"] == "power" or (entry["what"] == "console" and entry["text"] == "sigap: test mode ends"):
             patterns = observe.PATTERNS
         elif entry["what"] == "console" and entry["text"] == "sigap: test mode":
@@ -127,9 +138,6 @@ class Stage:
             moment = at_us + int(self.chance.uniform(0, step.spread_s) * 1e6)
             steps = script(step.hands, step.presses, self.chance, bounce=step.bounce)
             self.world.boards[name].press(steps, moment)
-            clean = gestures(steps)
-            for third in clean:
-                self.gestures.append(Gesture(name, moment, moment + int(third * 1000)))
 
     def _do_hold(self, step: model.Hold, at_us: int) -> None:
         for name in self._whom(step):

@@ -15,7 +15,7 @@ from typing import Any
 from simulator.world.process import launcher_folder, micropython
 
 # What launcher, shims and asyncio's queue in Python take on top of the board's own heap; see world/process.py.
-LOCKSTEP_KB = 110
+LOCKSTEP_KB = 130
 HANG_LIMIT_S = 20.0  # of real time, in which a board must come to its next wait
 PR_SET_PDEATHSIG, ADDR_NO_RANDOMIZE = 1, 0x0040000
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

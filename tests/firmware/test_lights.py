@@ -74,7 +74,8 @@ def test_what_says_the_same_starts_nothing_anew():
 def test_a_new_alarm_is_told_from_its_beginning():
     lights = shown(DISPATCHED)
     lights.show(0, 5000)
-    assert lights.led(5000) == (True, 80)
+    assert lights.led(5000) == (False, 170), "dark first: or it would look as if help were still coming"
+    assert lights.led(5170) == (True, 80)
     assert lights.buzzer(5000) == (False, None)
     lights.show(RECEIPT, 6000)
     assert lights.buzzer(6000)[0]

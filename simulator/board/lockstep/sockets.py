@@ -40,7 +40,7 @@ class Socket(io.IOBase):
         self._id = _count
         self._state = "new"
         self._error = 0
-        self._data = b""
+        self._parts = []  # what has come and was not read: in parts, as a small heap has no large room
         self._room = SEND_BUFFER_BYTES
         self._blocking = True
         _sockets[self._id] = self
@@ -76,10 +76,12 @@ class Socket(io.IOBase):
 
     def read(self, count=-1):
         """None: nothing yet; b"": the other end has closed."""
-        if self._data:
-            count = len(self._data) if count is None or count < 0 else count
-            taken, self._data = self._data[:count], self._data[count:]
-            return taken
+        if self._parts:
+            part = self._parts.pop(0)
+            if count is None or count < 0 or count >= len(part):
+                return part
+            self._parts.insert(0, part[count:])
+            return part[:count]
         self._raise()
         if self._state == "closed":
             raise OSError(EBADF)
@@ -116,7 +118,7 @@ class Socket(io.IOBase):
             if self._state != "new":
                 _link.ask('{"net":%d,"close":1}' % self._id)
             self._state = "closed"
-            self._data = b""
+            self._parts = []
             _sockets.pop(self._id, None)
 
     def ioctl(self, operation, argument):
@@ -130,7 +132,7 @@ class Socket(io.IOBase):
         if self._state == "closed":
             return _ERROR | _HANGUP
         flags = 0
-        if self._data or self._state == "ended":
+        if self._parts or self._state == "ended":
             flags |= argument & _READABLE
         if self._state in ("open", "ended") and self._room:
             flags |= argument & _WRITABLE
@@ -138,7 +140,7 @@ class Socket(io.IOBase):
 
     def _hear(self, message):
         if "data" in message:
-            self._data += binascii.unhexlify(message["data"])
+            self._parts.append(binascii.unhexlify(message["data"]))
         if "sent" in message:
             self._room += message["sent"]
         if "open" in message:
@@ -151,8 +153,10 @@ class Socket(io.IOBase):
 
 def getaddrinfo(name, port, *rest):
     if not name.replace(".", "").isdigit():
+        if not _network.online():
+            raise OSError(NAME_FAILED)
         _link.stall(_names["stall_us"], BUSY)
-        if not _network.online() or _names["fails"]:
+        if _names["fails"]:
             raise OSError(NAME_FAILED)
     return [(AF_INET, SOCK_STREAM, 0, "", (name, port))]
 

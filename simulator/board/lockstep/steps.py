@@ -15,6 +15,7 @@ MOST_OUT = 24
 BUFFER_BYTES = 3072
 QUEUE_DEPTH = 8  # MICROPY_SCHEDULER_DEPTH of the ESP32 port: callbacks that may wait
 FLASH, BUSY = 1, 2  # kinds of stall
+NOTED_US = 20000  # a stall that long is told: a press may be lost in it
 
 
 class Steps:
@@ -108,6 +109,8 @@ class Steps:
         if us <= 0:
             return
         until = self.now_us + us
+        if kind == BUSY and us >= NOTED_US:
+            self.send('{"stalled":%d}' % us)
         if kind == BUSY or not self._stalls or self._stalls[-1][1] != self.now_us:
             self._stalls.append([self.now_us, until, kind])
         else:
