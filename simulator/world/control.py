@@ -51,6 +51,7 @@ class Control:
             "wifi": self._wifi,
             "gps": self._gps,
             "uart": self._uart,
+            "serial": self._serial,
             "memory": self._memory,
             "watch": self._watch,
             "stop": self._stop,
@@ -182,6 +183,9 @@ class Control:
     async def _uart(self, request: Message) -> Message:
         sent = self._board(request).send({"uart": _integer(request, "uart"), "data": str(request.get("data", ""))})
         return {"sent": sent}
+
+    async def _serial(self, request: Message) -> Message:
+        return {"device": self._board(request).serial}
 
     async def _memory(self, request: Message) -> Message:
         return await self._board(request).memory()
