@@ -134,7 +134,7 @@ class Prompt:
     # What the launcher tells
 
     def told(self, state: str) -> None:
-        """From "open" on, Ctrl-C counts. "prompt": the files have run. "again": Ctrl-C has met an interrupt's handler."""
+        """From "open" on, Ctrl-C counts. "prompt": the files have run. "again": Ctrl-C has met an interrupt."""
         if state == "open":
             self._listening = True
             if self._wanted:

@@ -28,8 +28,8 @@ class Supply:
     """States: "off", "starting" (no boot report yet), "running", "failed".
 
     Failed is a board that the world gave up on; powering it off and on starts it again.
-    spawn(run): starts the process. attend(process): runs beside it, to the end of its output. gone(): called when it has ended,
-    whatever the reason. restarts: so many resets in a row are allowed, each within `steady_s` of its start;
+    spawn(run): starts the process. attend(process): runs beside it, to the end of its output.
+    gone(): called when it has ended, whatever the reason. restarts: so many resets in a row are allowed, each within `steady_s` of its start;
     waits grow from the third on.
     """
 
