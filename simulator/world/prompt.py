@@ -17,7 +17,6 @@ import signal
 import socket
 import struct
 import termios
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,8 +59,8 @@ class Prompt:
             os.close(descriptor)
 
     def _begin(self) -> None:
-        self._listening = False  # a Ctrl-C before that waits in _wanted
-        self._interrupted_at = 0.0
+        self._listening = False  # to Ctrl-C; one that comes too early waits in _wanted
+        self._interrupted: asyncio.TimerHandle | None = None
         self._tail = self._last = b""
         self._is_binary = False
         self._edges: Edges | None = None
@@ -84,8 +83,9 @@ class Prompt:
         """The process has ended."""
         if self._edges:
             self._edges.close()
-        if self._tick:
-            self._tick.cancel()
+        for timer in (self._interrupted, self._tick):
+            if timer:
+                timer.cancel()
         self._begin()
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class Prompt:
         if not self._has_power():
             return
         if CTRL_C in data and (not self._listening or self._interrupt()):
-            self._wanted = not self._listening
+            self._wanted = self._wanted or not self._listening
             data = data.replace(CTRL_C, b"")
         self._input.write(data)
 
@@ -125,11 +125,18 @@ class Prompt:
         pid = self._pid()
         if pid is None or not _handles_interrupt(pid):
             return False
-        now = time.monotonic()
-        if now - self._interrupted_at >= INTERRUPT_PAUSE_S:
-            self._interrupted_at = now
+        if self._interrupted is None:
+            self._interrupted = asyncio.get_running_loop().call_later(INTERRUPT_PAUSE_S, self._interrupted_long_ago)
             _kill(pid, signal.SIGINT)
+        else:
+            self._wanted = True
         return True
+
+    def _interrupted_long_ago(self) -> None:
+        self._interrupted = None
+        if self._wanted:
+            self._wanted = False
+            self._interrupt()
 
     # What the launcher tells
 
@@ -144,7 +151,6 @@ class Prompt:
             self._edges = Edges(self.wake[0], self._woken)
             self._keep_nudging()
         elif state == "again":
-            self._interrupted_at = 0.0
             self._interrupt()
 
     def _keep_nudging(self) -> None:

@@ -29,8 +29,8 @@ class Supply:
 
     Failed is a board that the world gave up on; powering it off and on starts it again.
     spawn(run): starts the process. attend(process): runs beside it, to the end of its output.
-    gone(): called when it has ended, whatever the reason. restarts: so many resets in a row are allowed, each within `steady_s` of its start;
-    waits grow from the third on.
+    gone(): called when it has ended, whatever the reason.
+    restarts: so many resets in a row are allowed, each within `steady_s` of its start; waits grow from the third on.
     """
 
     def __init__(

@@ -23,7 +23,12 @@ answer = 42
 button = Pin(27, Pin.IN, Pin.PULL_UP)
 button.irq(lambda pin: print("edge", pin.value()), Pin.IRQ_FALLING)
 print("main", machine.reset_cause())
-asyncio.run(asyncio.sleep(1000000))
+
+async def main():
+    while True:
+        await asyncio.sleep(1000)
+
+asyncio.run(main())
 """
 BOOT = "print('boot')\n"
 RAW = b"raw REPL; CTRL-B to exit\r\n>"
@@ -129,8 +134,8 @@ def test_ctrl_c_and_ctrl_d(board: WorldClient) -> None:
         assert interrupted["state"] == "interrupted"
         port.write(b"answer\r")
         assert port.until(b">>> ") == b"answer\r\n42\r\n>>> ", "the names of main.py are at the prompt"
-        port.write(b"while True: pass\r\r\r")
-        port.until(b"pass\r\n")
+        port.write(b"exec(\"print('be' 'gun')\\nwhile True: pass\")\r")
+        port.until(b"begun\r\n")
         port.write(b"\x03")
         assert b"KeyboardInterrupt" in port.until(b">>> ")
         port.write(b"\x04")
