@@ -56,10 +56,10 @@ def device(client: WorldClient) -> str:
     return path
 
 
-@pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorldClient]:
-    """A board that runs MAIN, or waits at its prompt after another test."""
-    with one_board(tmp_path_factory.mktemp("serial"), MAIN, BOOT, serial=True) as client:
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[WorldClient]:
+    """A board that runs MAIN."""
+    with one_board(tmp_path, MAIN, BOOT, serial=True) as client:
         said(client, "main")
         yield client
 
@@ -125,8 +125,6 @@ def test_resets(board: WorldClient, mpremote: Mpremote) -> None:
 
 
 def test_ctrl_c_and_ctrl_d(board: WorldClient) -> None:
-    board.reset("b")
-    said(board, "main")
     with terminal(device(board)) as port:
         port.write(b"\x03")
         assert b"KeyboardInterrupt" in port.until(b">>> ")
@@ -155,8 +153,6 @@ def test_ctrl_c_and_ctrl_d(board: WorldClient) -> None:
 
 
 def test_interrupts_run_at_the_prompt(board: WorldClient) -> None:
-    board.reset("b")
-    said(board, "main")
     with terminal(device(board)) as port:
         port.write(b"\x03")
         port.until(b">>> ")
@@ -181,23 +177,19 @@ def test_power_comes_and_goes_while_the_port_is_open(board: WorldClient) -> None
 
 
 def test_what_is_said_while_nobody_listens_is_lost(board: WorldClient) -> None:
-    board.power("b", False)
-    board.power("b", True)
-    said(board, "main")
     with terminal(device(board)) as port:
         port.write(b"\x03")
         assert b"main 1" not in port.until(b">>> ")
 
 
 def test_garbage_harms_nothing(board: WorldClient) -> None:
-    board.reset("b")
-    said(board, "main")
     garbage = random.Random(2).randbytes(600_000)
     with terminal(device(board)) as port:
         port.write(garbage)
     assert board.request("list")["boards"][0]["name"] == "b"
     board.power("b", False)
     board.power("b", True)
+    board.event(lambda e: e["event"] == "boot" and e["cause"] == 1)
     said(board, "main")
     assert Mpremote(device(board))("eval", "1 + 1") == "2\n"
 
