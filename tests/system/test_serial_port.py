@@ -210,6 +210,20 @@ def test_ctrl_c_interrupts_the_firmware(tmp_path: Path) -> None:
         client.event(lambda e: e["event"] == "wdt")
 
 
+def test_the_device_tests_at_a_port(tmp_path: Path) -> None:
+    """As with a real board at /dev/ttyUSB0: `pytest --port` from the root."""
+    one = BoardSettings("b", tmp_path / "b.img", device=DEVICE, serial=True)
+    with running_world(WorldSettings([one])) as client:
+        client.watch("b")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ticks", "--port"]
+        done = subprocess.run(
+            [*command, device(client), "tests/device"], cwd=FIRMWARE.parent, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "1 passed" in done.stdout
+        client.event(lambda e: e["event"] == "reset" and e["cause"] == "hard")
+
+
 def test_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "firmware").mkdir()
     (tmp_path / "firmware" / "main.py").write_text("print('main')\n")
