@@ -78,12 +78,14 @@ BUTTONS = (
 
 @dataclass
 class Local:
-    """folder: everything it writes. auto: what the police desk sends by itself, {stage: seconds after acceptance}."""
+    """folder: everything it writes. auto: what the police desk sends by itself, {stage: seconds after acceptance}.
+    serial: the buttons have serial ports (Linux)."""
 
     folder: Path
     ports: Ports = Ports()
     buttons: tuple[Button, ...] = BUTTONS
     auto: dict[str, float] = field(default_factory=dict)
+    serial: bool = False
 
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
@@ -271,6 +273,7 @@ class Local:
                     wifi_ssid="sigap",
                 ),
                 "gps": button.gps,
+                "serial": self.serial,
             }
             for button in self.buttons
         ]

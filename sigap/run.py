@@ -78,7 +78,8 @@ def run(
             _once(auto or {}, limit_s, as_json)
         else:
             with contextlib.suppress(Interrupted):  # the way it is meant to end
-                _stay(Local(folder, Ports(broker_port, gateway_port, police_port, mail_port), auto=auto or {}))
+                ports = Ports(broker_port, gateway_port, police_port, mail_port)
+                _stay(Local(folder, ports, auto=auto or {}, serial=sys.platform == "linux"))
             _say("ended; nothing is left running")
 
 

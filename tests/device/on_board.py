@@ -1,4 +1,4 @@
-# Runs on the device: what test_vectors.py asks of it, case by case. Sent by mpremote, never imported.
+# Runs on the device: what test_device_vectors.py asks of it, case by case. Sent by mpremote, never imported.
 from binascii import hexlify, unhexlify
 
 from panic_wire.ccm import TagError, ccm_open, ccm_seal
