@@ -40,11 +40,11 @@ class Prompt:
 
     def __init__(self, has_power: Callable[[], bool], pid: Callable[[], int | None]) -> None:
         self._has_power, self._pid = has_power, pid
+        self.raw = self._wanted = False
         self.port = SerialPort(self.hear)
         self._join()
 
     def _join(self) -> None:
-        self.raw = self._wanted = False
         self._ours, self._theirs = socket.socketpair()
         self._theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_LIMIT_S, 0))
         self._input = Outlet(self._ours.fileno())
@@ -69,15 +69,17 @@ class Prompt:
     def start(self, cause: str) -> None:
         """A process begins because of `cause` (supply.CAUSES).
 
-        After a soft reset it finds what the host has sent meanwhile, and the kind of REPL that it left.
+        After a soft reset it goes back to the kind of REPL that it has left. What the last process has not read is
+        lost: on a chip that is what does not fit into 260 bytes.
         """
-        if cause == "soft":
-            self.port.write(b"MPY: soft reboot\r\n")
-            if self.raw:
-                self._input.write(CTRL_A)
-        else:
-            self._part()
-            self._join()
+        self._part()
+        self._join()
+        if cause != "soft":
+            self.raw = self._wanted = False
+            return
+        self.port.write(b"MPY: soft reboot\r\n")
+        if self.raw:
+            self._input.write(CTRL_A)
 
     def gone(self) -> None:
         """The process has ended."""
