@@ -85,6 +85,7 @@ class Local:
     """folder: everything it writes. auto: what the police desk sends by itself, {stage: seconds after acceptance}.
 
     faults: put a proxy on every link (sigap.links), which `fault_client` controls.
+    serial: the buttons have serial ports (Linux).
     """
 
     folder: Path
@@ -92,6 +93,7 @@ class Local:
     buttons: tuple[Button, ...] = BUTTONS
     auto: dict[str, float] = field(default_factory=dict)
     faults: bool = False
+    serial: bool = False
 
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
@@ -311,6 +313,7 @@ class Local:
                     wifi_ssid="sigap",
                 ),
                 "gps": button.gps,
+                "serial": self.serial,
             }
             for button in self.buttons
         ]

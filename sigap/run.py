@@ -85,7 +85,7 @@ def run(
         else:
             with contextlib.suppress(Interrupted):  # the way it is meant to end
                 ports = Ports(broker_port, gateway_port, police_port, mail_port)
-                _stay(Local(folder, ports, auto=auto or {}, faults=faults))
+                _stay(Local(folder, ports, auto=auto or {}, faults=faults, serial=sys.platform == "linux"))
             _say("ended; nothing is left running")
 
 

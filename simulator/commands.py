@@ -130,7 +130,7 @@ def list_boards(run_dir: Path, as_json: bool) -> None:
         cause = CAUSES.get(one["cause"], "not started")
         click.echo(
             f"{one['name']:20} {one['state']:9} last start: {cause}, resets {one['resets']}, "
-            f"wifi {one['wifi']}, gps {one['gps'] or 'none'}"
+            f"wifi {one['wifi']}, gps {one['gps'] or 'none'}" + (f", serial {one['serial']}" if one["serial"] else "")
         )
 
 
@@ -225,6 +225,18 @@ def memory(name: str, run_dir: Path, as_json: bool) -> None:
         click.echo(
             f"{name}: firmware {figures['firmware']} bytes, free {figures['free']}, launcher {figures['launcher']}"
         )
+
+
+@board.command()
+@click.argument("name")
+@RUN_DIR
+def serial(name: str, run_dir: Path) -> None:
+    """Print the device of board NAME's serial port.  Example: mpremote connect $(sigap board serial shop-1) fs ls"""
+    with _client(run_dir) as client:
+        device = client.serial(name)
+    if device is None:
+        raise Problem(f"{name} has no serial port", "Give the board `serial = true` in the world file")
+    click.echo(device)
 
 
 @board.command()

@@ -2,13 +2,15 @@
 
 Environment: SIGAP_WORLD_PORT, SIGAP_WORLD_TOKEN, SIGAP_BOARD (name), SIGAP_RUN (number of this start),
 SIGAP_IMAGE (flash), SIGAP_FLASH (what is wrong with it, see bad_flash.py; absent: nothing), SIGAP_WAKE
-("<read fd>,<write fd>" of a pipe). Runs /boot.py, then /main.py, then waits as the REPL would.
+("<read fd>,<write fd>" of a pipe). Runs /boot.py, then /main.py, then waits
+as the REPL would; with a serial port it ends, and the interpreter shows its prompt.
 """
 
 import gc
 import os
 import sys
 
+from .link import die
 from .run import run_files
 
 
@@ -38,6 +40,9 @@ def main():
     network.install(sys.modules, link, setup)
     esp32.install(sys.modules)
     sockets.install(sys.modules, network)
+    serial = setup.get("serial")
+    if serial:
+        from . import prompt
     flash.mount(os.getenv("SIGAP_IMAGE"), os.getenv("SIGAP_FLASH"), link)
     for key in ("SIGAP_WORLD_TOKEN", "SIGAP_WORLD_PORT", "SIGAP_IMAGE", "SIGAP_FLASH"):
         os.unsetenv(key)
@@ -58,10 +63,17 @@ def main():
         % (machine.reset_cause(), gc.mem_alloc(), gc.mem_free(), clock.ticks_ms())
     )
     link.start()
+    if serial:
+        prompt.run(link, serial == "raw")
+        return
     run_files(link)
     waiting = polling.Poll()
     while True:
         waiting.poll(-1)
 
 
-main()
+try:
+    main()
+except Exception as error:  # no prompt of a board that has never started
+    sys.print_exception(error)
+    die()

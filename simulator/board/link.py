@@ -23,6 +23,10 @@ def die():
     os.system("kill -9 $PPID")
 
 
+def _nothing():
+    pass
+
+
 class Link:
     def __init__(self, port, wake_stream):
         self._sock = socket.socket()
@@ -36,6 +40,7 @@ class Link:
         self._main = _thread.get_ident()
         self._fed_ms = 0
         self._callback = self._pump  # bound once: the thread must not allocate
+        self._ends = (_nothing, self._taken.release)
 
     def hello(self, message):
         """Say who we are; returns the world's answer. Raises OSError when the world refuses."""
@@ -128,13 +133,17 @@ class Link:
 
     def _pump(self, _):
         """Handle the line that the thread has read. Only the scheduler calls this, so it is never nested."""
-        if _thread.get_ident() != self._main:
-            # The reader's own bytecode came upon the callback first: leave it to the main thread.
-            micropython.schedule(self._callback, None)
-            return
+        # Ctrl-C comes at a jump. There is none before the try and none before the release, so the line is always freed.
+        is_main = _thread.get_ident() == self._main
         try:
-            self._dispatch(json.loads(bytes(memoryview(self._buffer)[: self._count])))
+            if is_main:
+                self._dispatch(json.loads(bytes(memoryview(self._buffer)[: self._count])))
+            else:
+                # The reader's own bytecode came upon the callback first: leave it to the main thread.
+                micropython.schedule(self._callback, None)
+        except KeyboardInterrupt:
+            self.send('{"serial": "again"}')  # meant for the program, which it has not reached
         except Exception as error:  # as on the chip: printed, and the program goes on
             sys.print_exception(error)
         finally:
-            self._taken.release()
+            self._ends[is_main]()

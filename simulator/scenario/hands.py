@@ -60,7 +60,7 @@ def _chatter(at: float, level: int, chance: random.Random) -> Script:
 def gestures(
     steps: Script, window_ms: float = 2000, gap_ms: float = 1000, quiet_ms: float = 20
 ) -> list[tuple[float, float]]:
-    """(first, third press) of each gesture, when the contact closed, in ms: what the design calls an activation, found without the firmware's code.
+    """(first, third press) of each gesture, in ms: the design's activation, found without the firmware's code.
 
     Three presses inside the window, each gap bounded; the next press begins a new gesture.
     """

@@ -15,12 +15,14 @@ from simulator.world import process
 from simulator.world.chip import Chip
 from simulator.world.pinlog import PinLog
 from simulator.world.presses import Script, count_presses
+from simulator.world.prompt import Prompt
 from simulator.world.protocol import Message, ProtocolError, encode_for_board
 from simulator.world.settings import WIFI, BoardSettings
 from simulator.world.supply import CAUSES, Supply, describe
 
 log = logging.getLogger("sigap.world")
 CONSOLE_LINES = 1000
+LINE_LIMIT_BYTES = 64 << 10
 
 
 def wall_ms() -> float:
@@ -49,6 +51,7 @@ class Board:
         self.worn: tuple[int, int] | None = None  # first and last block that can no longer be written
         self.tear: int | None = None  # bytes that the next start may program before its power goes
         self.outside: dict[int, int] = {settings.button_pin: 1}
+        self._prompt: Prompt | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._wdt: asyncio.TimerHandle | None = None
         self._wdt_ms = 0
@@ -58,6 +61,28 @@ class Board:
     def event(self, kind: str, **fields: Any) -> None:
         self._emit({"event": kind, "board": self.name, "at": wall_ms(), **fields})
 
+    # Serial port
+
+    def plug(self) -> None:
+        """Give the board its serial port, if it is to have one. Raises Problem where that is not possible."""
+        if self.settings.serial and self._prompt is None:
+            self._prompt = Prompt(lambda: self.supply.state in ("starting", "running"), lambda: self.supply.pid)
+
+    def unplug(self) -> None:
+        if self._prompt:
+            self._prompt.close()
+            self._prompt = None
+
+    @property
+    def serial(self) -> str | None:
+        """The path of the device that a terminal program opens."""
+        return self._prompt.port.device if self._prompt else None
+
+    def link_serial(self, folder: Path) -> None:
+        """Name the device `folder`/<board> as well."""
+        if self._prompt:
+            self._prompt.port.link(folder / self.name)
+
     # Supply
 
     async def _spawn(self, run: int) -> asyncio.subprocess.Process:
@@ -65,6 +90,8 @@ class Board:
         first, last = self.worn or (-1, -1)
         tear = -1 if self.tear is None else self.tear
         self.tear = None
+        if self._prompt:
+            self._prompt.start(self.supply.started_because)
         return await process.spawn(
             folder=folder,
             name=self.name,
@@ -74,14 +101,18 @@ class Board:
             token=token,
             run=run,
             flash="" if (last, tear) == (-1, -1) else f"{first},{last},{tear}",
+            prompt=self._prompt,
         )
 
     async def _attend(self, running: asyncio.subprocess.Process) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read_console(running))
-            tasks.create_task(self._speak_gps())
+            speaking = tasks.create_task(self._speak_gps())
+            await self._read_console(running)
+            speaking.cancel()
 
     def _detach(self) -> None:
+        if self._prompt:
+            self._prompt.gone()
         self._feed(None)
         if self._writer:
             self._writer.close()
@@ -97,18 +128,22 @@ class Board:
 
     async def _read_console(self, running: asyncio.subprocess.Process) -> None:
         assert running.stdout
-        while True:
-            try:
-                line = await running.stdout.readuntil(b"\n")
-            except asyncio.IncompleteReadError as last:
-                line = last.partial
-                if not line:
-                    return
-            except asyncio.LimitOverrunError:
-                line = await running.stdout.readexactly(4096)
-            text = line.decode(errors="replace").rstrip()
-            self.console.append(text)
-            self.event("console", text=text)
+        rest = b""
+        while data := await running.stdout.read(4096):
+            if self._prompt:
+                self._prompt.printed(data)
+            *lines, rest = (rest + data).split(b"\n")
+            if len(rest) > LINE_LIMIT_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._print(line)
+        if rest:
+            self._print(rest)
+
+    def _print(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip()
+        self.console.append(text)
+        self.event("console", text=text)
 
     # The board's line
 
@@ -126,6 +161,7 @@ class Board:
             "unique_id": f"24{sum(self.name.encode()) & 0xFF:02x}{self.name.encode().hex()[:8]:0<8}",
             "pins": {str(pin): value for pin, value in self.outside.items()},
             "wifi": self.wifi,
+            **({"serial": "raw" if self._prompt.raw else "friendly"} if self._prompt else {}),
         }
 
     def send(self, message: Message) -> bool:
@@ -154,6 +190,9 @@ class Board:
             self.boot, self.supply.state = message["boot"], "running"
             self.event("boot", **message["boot"])
             self.send({"go": 1})
+        elif "serial" in message and self._prompt:
+            self.supply.at_prompt = self.supply.at_prompt or message["serial"] == "prompt"
+            self._prompt.told(message["serial"])
         elif "reset" in message:
             self.supply.reset(message["reset"])
         elif "memory" in message:
@@ -268,6 +307,7 @@ class Board:
             "image": str(self.settings.image),
             "button_pin": self.settings.button_pin,
             "position": self._position(),
+            "serial": self.serial,
         }
 
     def _position(self) -> tuple[float, float] | None:

@@ -180,6 +180,10 @@ class WorldClient:
         """Heap of the board in bytes: used, free, launcher, firmware."""
         return self.request("memory", board=board)
 
+    def serial(self, board: str) -> str | None:
+        """The path of the device of the board's serial port; None when it has none."""
+        return self.request("serial", board=board)["device"]
+
     def settle(self, board: str) -> None:
         """Return when everything that the board did until now is in its pin log and its events."""
         self.memory(board)

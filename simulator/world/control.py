@@ -53,6 +53,7 @@ class Control:
             "gps": self._gps,
             "uart": self._uart,
             "flash": self._flash,
+            "serial": self._serial,
             "memory": self._memory,
             "watch": self._watch,
             "stop": self._stop,
@@ -203,6 +204,9 @@ class Control:
                 raise ProtocolError("bad-request", "tear is a whole number of bytes, or null")
             board.tear = tear
         return {"worn": board.worn, "tear": board.tear}
+
+    async def _serial(self, request: Message) -> Message:
+        return {"device": self._board(request).serial}
 
     async def _memory(self, request: Message) -> Message:
         return await self._board(request).memory()

@@ -75,6 +75,8 @@ async def run(settings: WorldSettings, run_dir: Path) -> None:
                 loop.add_signal_handler(number, world.stopping.set)
             echo = asyncio.create_task(_echo(world))
             path = publish(run_dir, world)
+            for board in world.boards.values():
+                board.link_serial(run_dir / "serial")
             try:
                 await _until_running(world)
                 ready = {"ready": True, "port": world.port, "pid": os.getpid(), "run_dir": str(run_dir)}

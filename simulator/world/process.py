@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sigap.problem import missing
 from simulator import image
+from simulator.world.prompt import Prompt
 
 BOARD_SOURCES = Path(__file__).resolve().parents[1] / "board"
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -20,6 +21,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 # its heap too. tests/system/test_board_heap.py holds both figures to what is there.
 ASYNCIO_KB = 4
 SHIMS_KB = 48
+PROMPT_KB = 1  # on top of those, with a serial port
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -53,14 +55,23 @@ def _die_with_parent() -> None:
 
 
 async def spawn(
-    *, folder: Path, name: str, image_path: Path, heap_kb: int, port: int, token: str, run: int, flash: str = ""
+    *,
+    folder: Path,
+    name: str,
+    image_path: Path,
+    heap_kb: int,
+    port: int,
+    token: str,
+    run: int,
+    flash: str = "",
+    prompt: Prompt | None = None,
 ) -> asyncio.subprocess.Process:
     """Start a board with `heap_kb` for its firmware. Its output (stdout and stderr together) is a pipe.
 
-    flash: what is wrong with it, as simulator/board/bad_flash.py takes it. Its secrets are in its environment, not in
-    `ps`.
+    flash: what is wrong with it, as simulator/board/bad_flash.py takes it. With `prompt` it reads that one's input, and
+    ends at the interpreter's prompt. Its secrets are in its environment, not in `ps`.
     """
-    wake_read, wake_write = os.pipe()
+    wake_read, wake_write = map(os.dup, prompt.wake) if prompt else os.pipe()
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "MICROPYPATH": f"{folder}:.frozen",
@@ -77,10 +88,11 @@ async def spawn(
         return await asyncio.create_subprocess_exec(
             str(micropython()),
             "-X",
-            f"heapsize={heap_kb + SHIMS_KB}k",
+            f"heapsize={heap_kb + SHIMS_KB + (PROMPT_KB if prompt else 0)}k",
+            *(["-i"] if prompt else []),
             "-c",
-            "import virtual_board.launcher",
-            stdin=asyncio.subprocess.DEVNULL,
+            "__import__('virtual_board.launcher')",
+            stdin=prompt.stdin if prompt else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=environment,

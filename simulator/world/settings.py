@@ -25,7 +25,7 @@ class BoardSettings:
     device: what goes to /device.json (None: whatever the image has); files: further files; gps: None when
     no receiver is wired; wifi: {"up", "ssid", "password", "rssi_dbm", "join_ms"}; ticks_ms: what ticks_ms
     says at power-on (to test its wrap). heap_kb: for the firmware; 140 kB of this 64-bit interpreter stand
-    for about 96 kB of an ESP32.
+    for about 96 kB of an ESP32. serial: it has a serial port, and so a prompt (Linux).
     """
 
     name: str
@@ -39,6 +39,7 @@ class BoardSettings:
     button_pin: int = 27
     ticks_ms: int = 0
     reflash: bool = True
+    serial: bool = False
 
 
 @dataclass
@@ -79,7 +80,8 @@ def _board(value: object, folder: Path) -> BoardSettings:
     gps, device = table.pop("gps", None), _device(table.pop("device", None), folder)
     path = folder / table.pop("image", f"{name}.img")
     table.pop("board", None)  # the wiring; only "devkit" exists, and the device's own settings name it
-    simple = {"on": bool, "heap_kb": int, "button_pin": int, "ticks_ms": int, "reflash": bool, "wifi": dict}
+    simple = {"on": bool, "heap_kb": int, "button_pin": int, "ticks_ms": int, "reflash": bool, "serial": bool}
+    simple |= {"wifi": dict}
     for key, kind in simple.items():
         if key in table and not isinstance(table[key], kind):
             raise Problem(f"{name}: {key} must be of type {kind.__name__}", "Correct the world file", USAGE)

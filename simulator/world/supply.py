@@ -19,6 +19,7 @@ PWRON, HARD, WDT, SOFT = 1, 2, 3, 5  # machine.*_RESET of the ESP32 port
 CAUSES = {"power": PWRON, "hard": HARD, "wdt": WDT, "soft": SOFT, "died": HARD}
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.1, 5.0
 FREE_RESTARTS = 2  # these come at once
+OUTPUT_LIMIT_S = 1.0
 
 Process = asyncio.subprocess.Process
 
@@ -27,9 +28,9 @@ class Supply:
     """States: "off", "starting" (no boot report yet), "running", "failed".
 
     Failed is a board that the world gave up on; powering it off and on starts it again.
-    spawn(run): starts the process. attend(process): runs beside it. gone(): called when it has ended,
-    whatever the reason. restarts: so many resets in a row are allowed, each within `steady_s` of its start;
-    waits grow from the third on.
+    spawn(run): starts the process. attend(process): runs beside it, to the end of its output.
+    gone(): called when it has ended, whatever the reason.
+    restarts: so many resets in a row are allowed, each within `steady_s` of its start; waits grow from the third on.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Supply:
         self.resets = 0
         self.started_because = "power"
         self.powered_at = 0.0
+        self.at_prompt = False  # its files have run: what happens now, somebody has typed
         self._ended_because = "died"
         self._process: Process | None = None
         self._life: asyncio.Task[None] | None = None
@@ -96,10 +98,14 @@ class Supply:
                 self.started_because, self._ended_because = cause, "died"
                 await self._run_once()
                 cause = self._ended_because
+                if cause == "died" and self.at_prompt and self._process and (self._process.returncode or 0) >= 0:
+                    cause = "soft"  # Ctrl-D, or sys.exit()
+                    self._event("reset", cause=cause)
                 if cause == "died":
                     self._event("died", returncode=self._process.returncode if self._process else None)
                 self.resets += 1
-                quick = 0 if time.monotonic() - began >= self._steady_s else quick + 1
+                is_steady = self.at_prompt or time.monotonic() - began >= self._steady_s
+                quick = 0 if is_steady else quick + 1
                 if quick > self._restart_limit:
                     self._give_up(f"{quick} resets in a row, the last one: {cause}")
                     return
@@ -118,11 +124,12 @@ class Supply:
 
     async def _run_once(self) -> None:
         self.run += 1
-        self.state = "starting"
+        self.state, self.at_prompt = "starting", False
         self._process = running = await self._spawn(self.run)
         attending = asyncio.ensure_future(self._attend(running))
         try:
             await running.wait()
+            await asyncio.wait([attending], timeout=OUTPUT_LIMIT_S)  # the last that it has said
         finally:
             if running.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

@@ -54,6 +54,7 @@ class World:
         try:
             for board in self.boards.values():
                 await asyncio.to_thread(board.chip.flash, self._settings.firmware)
+                board.plug()
             self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0, limit=protocol.LINE_LIMIT_BYTES)
         except BaseException:
             await self.__aexit__()
@@ -70,6 +71,7 @@ class World:
             self._server.close()
         await asyncio.gather(*(board.supply.off() for board in self.boards.values()))
         for board in self.boards.values():
+            board.unplug()
             board.chip.release()
         for peer in list(self._peers):
             peer.cancel()

@@ -57,7 +57,7 @@ def test_a_power_cut_keeps_the_flash_and_darkens_the_pins(tmp_path: Path) -> Non
             before = int(said(client, "kept").split()[1])
             client.power("b", False)
             lines = client.console("b")
-            before = max(int(line.split()[1]) for line in lines if line.startswith("kept"))
+            before = max(int(line.split()[1]) for line in lines if line.startswith("kept ") and line[5:])
             assert client.pins("b")[-1] | {"at": 0, "seq": 0} == {
                 "pin": 26, "value": 0, "t_ms": None, "by": "power", "at": 0, "seq": 0,
             }  # fmt: skip
