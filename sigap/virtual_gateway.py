@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from gateway.incidents.book import Book
 from gateway.ingest.batch import STAGE_NUMBERS, Answer, Batch
-from gateway.ingest.intake import Uplink
+from gateway.ingest.intake import PAYLOAD_KEPT_BYTES, Uplink
 from gateway.ingest.writer import sealed
 from gateway.outbox import rows
-from gateway.registry.devices import Device, add_device, get_device, revoke_device
+from gateway.registry.devices import add_device, get_device, revoke_device
 from gateway.registry.people import add_owner, add_relative
 from gateway.registry.provision import device_settings
 from gateway.store.engine import open_store
@@ -78,23 +78,25 @@ class VirtualStore:
     # The port
 
     def commit(self, messages: list[Message], now_us: int) -> list[tuple[str, bytes]]:
-        at = START_US + now_us
+        with self._store.write() as conn:
+            return self.take(conn, messages, now_us)
+
+    def take(self, conn: sa.Connection, messages: list[Message], now_us: int) -> list[tuple[str, bytes]]:
+        """What one transaction does with messages, and the answers to send once it is committed."""
         uplinks = [
             Uplink(
                 topic=one.topic,
-                payload=one.payload[:256],
+                payload=one.payload[:PAYLOAD_KEPT_BYTES],
                 size_bytes=len(one.payload),
                 qos=one.qos,
                 retained=one.retain,
                 duplicate=one.dup,
                 mid=one.mid,
-                generation=0,
-                received_at=at,
+                received_at=START_US + now_us,
             )
             for one in messages
         ]
-        with self._store.write() as conn:
-            effects = Batch(conn, self._book).take_all(uplinks)
+        effects = Batch(conn, self._book).take_all(uplinks)
         return [(topics.down(topics.device_name(each.device.id)), sealed(each)) for each in effects.answers]
 
     def act(self, incident: int, stage: str, actor: str, data: dict[str, Any], now_us: int) -> bool:
@@ -214,6 +216,3 @@ class VirtualStore:
 
     def _id(self, number: int) -> str:
         return self._incidents[number - 1]
-
-
-__all__ = ["Device", "VirtualStore"]

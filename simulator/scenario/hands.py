@@ -20,6 +20,7 @@ INTERVAL = (238.7, 111.6)
 CHATTER_MEAN_MS, CHATTER_MOST_MS = 1.6, 6.2
 LEAST_MS = 45.0  # no thumb is faster
 MORE_PRESSES = 4
+RESTART = -1
 PAUSES, PAUSE_MS = 0.2, 800.0
 
 
@@ -62,22 +63,22 @@ def gestures(
 ) -> list[tuple[float, float]]:
     """(first, third press) of each gesture, in ms: the design's activation, found without the firmware's code.
 
-    Three presses inside the window, each gap bounded; the next press begins a new gesture.
+    Three presses inside the window, each gap bounded; the next press begins a new gesture. At a level of RESTART the
+    board starts, and what was pressed before is forgotten.
     """
-    downs: list[float] = []
-    level, last = 1, -1e9
-    for at, new in steps:
-        if new == 0 and level == 1 and at - last > quiet_ms:
-            downs.append(at)
-        level, last = new, at
     found: list[tuple[float, float]] = []
     run: list[float] = []
-    for at in downs:
-        if run and at - run[-1] > gap_ms:
+    level, last = 1, -1e9
+    for at, new in steps:
+        if new == RESTART:
             run = []
-        run = [each for each in run if at - each <= window_ms]
-        run.append(at)
-        if len(run) == 3:
-            found.append((run[0], at))
-            run = []
+            continue
+        if new == 0 and level == 1 and at - last > quiet_ms:
+            if run and at - run[-1] > gap_ms:
+                run = []
+            run = [*(each for each in run if at - each <= window_ms), at]
+            if len(run) == 3:
+                found.append((run[0], at))
+                run = []
+        level, last = new, at
     return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from simulator import observe
 from simulator.scenario import model
-from simulator.scenario.hands import gestures, script
+from simulator.scenario.hands import RESTART, gestures, script
 from simulator.scenario.model import Scenario, part_names
 from simulator.virtual.board import Board
 from simulator.virtual.world import Button, Registry, VirtualWorld
@@ -84,6 +84,8 @@ class Stage:
         if entry["what"] == "thumb":
             self._levels.setdefault(entry["who"], []).append((entry["at_us"] / 1000, entry["level"]))
             return
+        if entry["what"] == "boot":
+            self._levels.setdefault(entry["who"], []).append((entry["at_us"] / 1000, RESTART))
         if entry["what"] == "power" or (entry["what"] == "console" and entry["text"] == "sigap: test mode ends"):
             patterns = observe.PATTERNS
         elif entry["what"] == "console" and entry["text"] == "sigap: test mode":
