@@ -80,6 +80,7 @@ def schema() -> None:
 @click.option(
     "--trace", type=click.Path(path_type=Path, dir_okay=False), help="Of one story: all that happened, as JSON lines."
 )
+@click.option("--follow", is_flag=True, help="Of one story: say on stderr what happens, as JSON lines.")
 @click.option("--workers", default=0, type=click.IntRange(0, 64), help="Stories side by side; 0: one a processor.")
 def run_(
     names: tuple[str, ...],
@@ -88,6 +89,7 @@ def run_(
     as_json: bool,
     junit: Path | None,
     trace: Path | None,
+    follow: bool,
     workers: int,
 ) -> None:
     """Run stories and say which promises held. Exit code 1 when one broke.
@@ -97,14 +99,14 @@ def run_(
     """
     if bool(names) == is_all:
         raise Problem("which story?", "Name one or more, or give --all; `sigap scenario list` shows them", USAGE)
-    if trace and len(names) != 1:
-        raise Problem("--trace is for one story", "Name just one", USAGE)
+    if (trace or follow) and len(names) != 1:
+        raise Problem("--trace and --follow are for one story", "Name just one", USAGE)
     chosen = load.names() if is_all else list(names)
     for name in chosen:
         load.load(name)  # a mistake in a file is said before anything runs
     with interruptible():
         alone = len(chosen) == 1
-        results = [_alone(chosen[0], seed, trace)] if alone else list(_side_by_side(chosen, seed, workers))
+        results = [_alone(chosen[0], seed, trace, follow)] if alone else list(_side_by_side(chosen, seed, workers))
     if junit:
         junit.write_text(report.junit(results))
     if as_json:
@@ -119,31 +121,54 @@ def run_(
         raise Problem(f"{len(failed)} of {len(results)} stories failed", "See above")
 
 
-def _alone(name: str, seed: int, trace: Path | None) -> Result:
-    """With a progress bar when it takes longer than two seconds."""
-    began = time.monotonic()
-    bar: Any = None  # click's own type of it is private
-
-    def progress(share: float) -> None:
-        nonlocal bar
-        if bar is None and time.monotonic() - began > LONG_S:
-            bar = click.progressbar(length=100, label=name, file=sys.stderr)
-        if bar is not None:
-            bar.update(int(share * 100) - int(bar.pos))
-
+def _alone(name: str, seed: int, trace: Path | None, follow: bool) -> Result:
+    """With a progress bar when it takes longer than two seconds; or with its events, as they happen."""
+    course = _Followed() if follow else _Bar(name)
     result = run(
         load.load(name),
         name=name,
         seed=seed,
         make_store=VirtualStore,
-        progress=progress,
+        progress=course.progress,
+        notice=course.notice if isinstance(course, _Followed) else None,
         keep_trace=trace is not None,
     )
-    if bar is not None:
-        bar.render_finish()
+    course.end()
     if trace is not None:
         trace.write_text(result.trace)
     return result
+
+
+class _Bar:
+    def __init__(self, name: str) -> None:
+        self._name, self._began = name, time.monotonic()
+        self._bar: Any = None  # click's own type of it is private
+
+    def progress(self, share: float) -> None:
+        if self._bar is None and time.monotonic() - self._began > LONG_S:
+            self._bar = click.progressbar(length=100, label=self._name, file=sys.stderr)
+        if self._bar is not None:
+            self._bar.update(int(share * 100) - int(self._bar.pos))
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+
+class _Followed:
+    """JSON lines: {"done": share in per cent} and {"at": seconds, "last": in words}."""
+
+    def progress(self, share: float) -> None:
+        click.echo(json.dumps({"done": f"{share:.0%}"}), err=True)
+
+    def notice(self, entry: dict[str, Any]) -> None:
+        who = entry.get("device", entry["who"])
+        words = [who, entry["what"], *(["on" if entry["on"] else "off"] if "on" in entry else [])]
+        words += ["up" if entry["up"] else "down"] if "up" in entry else []
+        click.echo(json.dumps({"at": f"{entry['at_us'] / 1e6:.1f} s", "last": " ".join(words)}), err=True)
+
+    def end(self) -> None:
+        """Nothing is left to say."""
 
 
 def _work(name: str, seed: int) -> Result:

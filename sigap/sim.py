@@ -21,6 +21,7 @@ from sigap.problem import Problem
 from sigap.processes import Interrupted, interruptible
 from sigap.records import Records
 from sigap.run import DEFAULT, follow, port_option, running
+from sigap.stories import Stories
 from simulator.panel.server import Serving, listen, serving
 from simulator.world.client import WorldClient, find
 
@@ -69,9 +70,11 @@ def sim(
     click.echo("ended; nothing is left running", err=True)
 
 
-def panel(listener: socket.socket, folder: Path, records: Records | None) -> contextlib.AbstractContextManager[Serving]:
+@contextlib.contextmanager
+def panel(listener: socket.socket, folder: Path, records: Records | None) -> Iterator[Serving]:
     """Serve the panel of the world in `folder`. The map comes from the desk. records: None without a gateway."""
-    return serving(listener, partial(find, folder), assets(), records)
+    with Stories() as stories, serving(listener, partial(find, folder), assets(), records, stories) as serves:
+        yield serves
 
 
 def assets() -> Path:

@@ -11,7 +11,7 @@ from random import random as _random
 
 from . import codec
 from .codec import MQTTError
-from .stream import open_stream, resolve
+from .stream import blocks, open_stream, resolve
 from .ticks import ticks_add, ticks_diff, ticks_ms
 
 _IDLE_MS = 3600000  # the longest sleep without a reason to wake
@@ -51,7 +51,8 @@ class Client:
 
     Attributes to read: connected (bool), up (asyncio.Event, set while connected and subscribed), reason (str or None:
     why there is no connection), refusal (int or None: the CONNACK code, when the broker said no). on_up: None or a
-    callable without arguments, called each time the connection is usable.
+    callable without arguments, called each time the connection is usable. on_block: the same, called before a name is
+    looked up, which may stop everything for many seconds.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Client:
     ):
         self.on_message = on_message
         self.on_up = None
+        self.on_block = None
         self.connected = False
         self.up = asyncio.Event()
         self.reason = "not started"
@@ -206,6 +208,8 @@ class Client:
         try:
             if self._address is None or self._failures >= _RESOLVE_AGAIN:
                 self._failures = 0
+                if self.on_block and blocks(host):
+                    self.on_block()
                 self._address = resolve(host, port)
             self._failures += 1
             opening = open_stream(host, port, ssl, name, self._address)

@@ -37,6 +37,10 @@ if MICROPYTHON:
 
         yield core._io_queue.queue_write(sock)
 
+    def blocks(host):
+        """Whether resolve() stops everything for as long as a name server takes."""
+        return not host.replace(".", "").isdigit()
+
     def resolve(host, port):
         """Address info of a host. BLOCKS for a name (MicroPython has no other way), not for a numeric host."""
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
@@ -75,6 +79,10 @@ if MICROPYTHON:
         return Stream(stream, stream, close)
 
 else:
+
+    def blocks(host):
+        """Never: CPython resolves in a thread."""
+        return False
 
     def resolve(host, port):
         """CPython resolves names in a thread of its own: nothing to keep."""

@@ -49,7 +49,7 @@ class App:
         self._wake_lights = asyncio.Event()
         self._wake_heartbeat = asyncio.Event()
         self._failed = asyncio.Event()
-        self._bearer = self._make_bearer(self._settings, self._frame_down, self._bearer_up, self._log)
+        self._bearer = self._make_bearer(self._settings, self._frame_down, self._bearer_up, self._log, self._go_dark)
         tasks = [
             ("button", self._watch_button()),
             ("lights", self._shine()),
@@ -117,6 +117,12 @@ class App:
         self._online_due = True
         self._wake_sender.set()
         self._wake_heartbeat.set()
+
+    def _go_dark(self):
+        # A light that stands still while a name is looked up would look like the steady one: dark says nothing.
+        self._board.lamp.led(False)
+        self._board.lamp.tone(0)
+        self._wake_lights.set()
 
     async def _shine(self):
         lamp = self._board.lamp

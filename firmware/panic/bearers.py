@@ -8,11 +8,14 @@ RECONNECT_MAX_MS = 5000
 
 
 class WifiBearer:
-    """MQTT over WiFi. on_frame(bytes): a frame came down; on_up(): the connection is usable (again)."""
+    """MQTT over WiFi. on_frame(bytes): a frame came down; on_up(): the connection is usable (again).
+
+    on_block(): everything may stop for seconds from here on.
+    """
 
     name = "wifi"
 
-    def __init__(self, settings, on_frame, on_up, log=print):
+    def __init__(self, settings, on_frame, on_up, log=print, on_block=None):
         name = topics.device_name(settings.device)
         self._up_topic = topics.up(name)
         self._state_topic = topics.state(name)
@@ -33,6 +36,7 @@ class WifiBearer:
             wait_max_ms=RECONNECT_MAX_MS,
         )
         self.client.on_up = on_up
+        self.client.on_block = on_block
 
     @property
     def up(self):

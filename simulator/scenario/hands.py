@@ -59,7 +59,7 @@ def _chatter(at: float, level: int, chance: random.Random) -> Script:
 
 
 def gestures(
-    steps: Script, window_ms: float = 2000, gap_ms: float = 1000, quiet_ms: float = 20
+    steps: Script, window_ms: float = 2000, gap_ms: float = 1000, quiet_ms: float = 30
 ) -> list[tuple[float, float]]:
     """(first, third press) of each gesture, in ms: the design's activation, found without the firmware's code.
 

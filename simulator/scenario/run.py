@@ -20,6 +20,7 @@ from simulator.virtual.world import Registry
 MakeStore = Callable[[Path], Registry]
 MEMORY = Path("/dev/shm")  # the store's fdatasync costs nothing there, and no power cut of ours reaches it
 KEPT = ("opened", "alarm_joined", "accepted", "acknowledged", "dispatched", "on_scene", "closed", "reset")
+NOTICED = (*KEPT, "power", "wifi", "killed", "started", "starts", "stopped", "continued", "revoked", "replayed")
 CRASHED = "no-fault"
 
 
@@ -51,16 +52,20 @@ def run(
     make_store: MakeStore,
     checkers: tuple[type[Checker], ...] = ALL,
     progress: Callable[[float], None] | None = None,
+    notice: Callable[[dict[str, Any]], None] | None = None,
     keep_trace: bool = False,
     **more: Any,
 ) -> Result:
-    """Run it from `seed`. progress(share) is called now and then. more: for the world (another firmware folder)."""
+    """Run it from `seed`. progress(share) is called now and then, notice(entry) for what a person would want to know.
+
+    more: for the world (another firmware folder).
+    """
     began = time.perf_counter()
     base = MEMORY if MEMORY.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="sigap-scenario-", dir=base))
     try:
         with Stage(scenario, seed, folder, make_store, more) as stage:
-            return _run(stage, name, checkers, progress, keep_trace, began)
+            return _run(stage, name, checkers, progress, notice, keep_trace, began)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -70,6 +75,7 @@ def _run(
     name: str,
     checkers: tuple[type[Checker], ...],
     progress: Callable[[float], None] | None,
+    notice: Callable[[dict[str, Any]], None] | None,
     keep_trace: bool,
     began: float,
 ) -> Result:
@@ -83,7 +89,9 @@ def _run(
     def see(entry: dict[str, Any]) -> None:
         if entry["what"] in KEPT:
             events.append(entry)
-        elif entry["what"] == "gave-up" or (entry["what"] == "console" and entry["text"].startswith("Traceback")):
+        if notice and entry["what"] in NOTICED:
+            notice(entry)
+        if entry["what"] == "gave-up" or (entry["what"] == "console" and entry["text"].startswith("Traceback")):
             crashed.append(Broken(CRASHED, entry["at_us"], f"{entry['who']}: {entry.get('text') or 'resets in a row'}"))
         for checker in watching:
             checker.see(entry)

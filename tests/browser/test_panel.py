@@ -23,6 +23,7 @@ from sigap.operator import DeskOperator
 from sigap.problem import Problem
 from sigap.records import Records
 from sigap.sim import assets
+from sigap.stories import Stories
 from simulator.panel.ports import Scenarios
 from simulator.panel.server import listen, serving
 from simulator.world.client import find
@@ -271,6 +272,17 @@ def test_seen_and_heard_by_everybody_and_a_scenario_beside(one: Local, chromium:
             found += problems(page)
         assert found == []
         check(page)
+
+
+def test_a_shipped_story_is_started_and_watched(one: Local, chromium: Browser) -> None:
+    with Stories() as stories, opened(chromium, one, stories) as page:
+        assert page.locator("[data-scenario]").count() >= 24
+        page.fill("#seed", "3")
+        page.click("[data-scenario=shop-robbery-silent]")
+        expect(page.locator("#runs li")).to_contain_text(
+            "shop-robbery-silent (3) · passed · received: 0.0", timeout=40_000
+        )
+        expect(page.locator("#runs li")).to_contain_text("closed: 1")
 
 
 def test_a_killed_world_is_said_and_found_again(one: Local, chromium: Browser) -> None:

@@ -101,7 +101,7 @@ class BearerDouble:
 
     name = "double"
 
-    def __init__(self, settings, on_frame, on_up, log):
+    def __init__(self, settings, on_frame, on_up, log, on_block=None):
         self.up = False
         self.frames = []
         self.answers = []
