@@ -46,6 +46,12 @@ class Links:
         part.write_text(json.dumps({"links": rows}))
         os.replace(part, self.path)
 
+    def add(self, name: str, target: int) -> None:
+        """One more link, to this port. Problem when there is a proxy: that knows only the links it started with."""
+        if self.proxied:
+            raise Problem(f"the fault proxy has no link {name}", "Name every button before prepare()")
+        self._ports[name] = target
+
     def port(self, name: str) -> int:
         """Where who uses this link connects to."""
         return self._ports[name]

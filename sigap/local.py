@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from gateway.broker.running import find_mosquitto
 from gateway.clock import now_us
+from gateway.commands.options import refresh_broker
 from gateway.registry.devices import Device, add_device, find_device
 from gateway.registry.logins import LINK, begin
 from gateway.registry.operators import ADMINISTRATOR, add_operator, find_hash, hash_password
@@ -152,7 +153,40 @@ class Local:
             for name in set(UNITS) - set(list_units(conn)):
                 add_unit(conn, name, now_us())
             devices = {button.name: self._registered(conn, button) for button in self.buttons}
-        self._write_world(devices)
+        self.write_world(self.folder / "boards.json", [(button, devices[button.name]) for button in self.buttons])
+
+    def add_button(self, button: Button) -> Device:
+        """Register one more button after prepare(), and tell the broker where one runs. Problem when there is one."""
+        with self.store.read() as conn:
+            if find_device(conn, button.name) is not None:
+                raise Problem(f"a button is named {button.name} already", "Give this one another name")
+        self.links.add(of_board(button.name), self.ports.broker)
+        with self.store.write() as conn:
+            device = self._registered(conn, button)
+        refresh_broker(self.settings, self.store)
+        return device
+
+    def write_world(self, path: Path, buttons: list[tuple[Button, Device]]) -> None:
+        """Write a world file with these buttons, for its owner only: it holds the keys of the devices."""
+        boards = [
+            {
+                "name": button.name,
+                "device": device_settings(
+                    device,
+                    broker_host=self.settings.device_broker_host,
+                    broker_port=self.links.port(of_board(button.name)),
+                    wifi_ssid="sigap",
+                ),
+                "gps": button.gps,
+                "serial": self.serial,
+            }
+            for button, device in buttons
+        ]
+        part = path.with_name(f"{path.name}.part")
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump({"boards": boards}, file)
+        os.replace(part, path)
 
     def start_all(self, limit_s: float = READY_LIMIT_S) -> None:
         """Start every part; returns when the gateway is healthy and has heard every button."""
@@ -166,7 +200,8 @@ class Local:
         # A heartbeat that reaches the broker before the gateway has ever subscribed is lost: so the buttons come last.
         self.start(WORLD)
         limit_s += BUTTON_START_S * len(self.buttons)
-        self.processes.wait_until(lambda: self._all_heard(since_us), "the start of the virtual buttons", limit_s)
+        names = [button.name for button in self.buttons]
+        self.processes.wait_until(lambda: self.heard(names, since_us), "the start of the virtual buttons", limit_s)
 
     def start(self, *names: str, **environment: str) -> None:
         """Start these parts, with these variables on top of theirs; returns at once."""
@@ -198,6 +233,12 @@ class Local:
             found = find_device(conn, name)
         assert found is not None
         return found
+
+    def heard(self, names: list[str], since_us: int = 0) -> bool:
+        """Whether the gateway has heard every one of these buttons since then."""
+        heard = sa.select(sa.func.count()).where(device_rows.c.name.in_(names), device_rows.c.last_heard_at >= since_us)
+        with self.store.read() as conn:
+            return conn.execute(heard).scalar_one() == len(names)
 
     def stop(self) -> None:
         """End every part, and let the store go."""
@@ -301,33 +342,6 @@ class Local:
         """The mail sink as Apprise's address."""
         port = self.links.port(TO_MAIL)
         return f"mailto://127.0.0.1:{port}/?from=sigap@example.org&to=keluarga@example.org&mode=insecure"
-
-    def _write_world(self, devices: dict[str, Device]) -> None:
-        boards = [
-            {
-                "name": button.name,
-                "device": device_settings(
-                    devices[button.name],
-                    broker_host=self.settings.device_broker_host,
-                    broker_port=self.links.port(of_board(button.name)),
-                    wifi_ssid="sigap",
-                ),
-                "gps": button.gps,
-                "serial": self.serial,
-            }
-            for button in self.buttons
-        ]
-        path, part = self.folder / "boards.json", self.folder / "boards.json.part"
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump({"boards": boards}, file)  # it holds the keys of the devices
-        os.replace(part, path)
-
-    def _all_heard(self, since_us: int) -> bool:
-        names = [button.name for button in self.buttons]
-        heard = sa.select(sa.func.count()).where(device_rows.c.name.in_(names), device_rows.c.last_heard_at >= since_us)
-        with self.store.read() as conn:
-            return conn.execute(heard).scalar_one() == len(names)
 
 
 def _answers(url: str) -> bool:

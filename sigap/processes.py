@@ -66,6 +66,10 @@ class Processes:
     def pid(self, name: str) -> int:
         return self._running[name].pid
 
+    def is_running(self, name: str) -> bool:
+        """Whether the child was started and has not ended."""
+        return name in self._running and self._running[name].poll() is None
+
     def start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> None:
         self._commands[name] = command, env
         path = self.log_path(name)

@@ -72,12 +72,14 @@ class VirtualWorld:
         self.gateway = Gateway(self.kernel, self.trace, self.broker, self.store, random.Random(f"{seed}/gateway"))
         self.boards: dict[str, Board] = {}
         self.device_names: dict[str, str] = {}  # board -> device's eight hex digits
-        base = folder / "base.img"
-        image.build(base, image.firmware_files(firmware))
-        for index, button in enumerate(buttons):
-            self._make(index, button, base)
+        self._base = folder / "base.img"
+        image.build(self._base, image.firmware_files(firmware))
+        for button in buttons:
+            self.add(button)
 
-    def _make(self, index: int, button: Button, base: Path) -> None:
+    def add(self, button: Button) -> Board:
+        """One more board, off; also while the world runs."""
+        index = len(self.boards)
         key = hashlib.sha256(f"{self.seed}/{button.name}/key".encode()).digest()[:16]
         host = BROKER_NAME if button.by_name else BROKER[0]
         settings = self.store.register(button.name, index=index, broker=(host, BROKER[1]), key=key, **button.settings)
@@ -85,7 +87,7 @@ class VirtualWorld:
         self.broker.accounts[settings["device"]] = password.encode()
         self.device_names[button.name] = settings["device"]
         path = self._folder / f"{button.name}.img"
-        shutil.copyfile(base, path)
+        shutil.copyfile(self._base, path)
         image.write_files(path, {"device.json": json.dumps(settings).encode()})
         sky = None
         if button.track is not None:
@@ -102,7 +104,8 @@ class VirtualWorld:
             ticks_ms=button.ticks_ms,
             **button.plan,
         )
-        self.boards[button.name] = Board(plan, self.kernel, self.trace, self.services)
+        board = self.boards[button.name] = Board(plan, self.kernel, self.trace, self.services)
+        return board
 
     def __enter__(self) -> VirtualWorld:
         return self
