@@ -91,13 +91,13 @@ class Broker:
             session.deliver(topic, payload)
         return True
 
-    def route(self, one: mqtt.Publish) -> None:
+    def route(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """A message from a board."""
-        if one.retain and one.payload:
-            self.retained[one.topic] = one.payload, one.qos
-        elif one.retain:
-            self.retained.pop(one.topic, None)  # [MQTT-3.3.1-10]
-        self._to_gateway(one.topic, one.payload, one.qos)
+        if retain and payload:
+            self.retained[topic] = payload, qos
+        elif retain:
+            self.retained.pop(topic, None)  # [MQTT-3.3.1-10]
+        self._to_gateway(topic, payload, qos)
 
     def _to_gateway(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> None:
         qos = min(qos, 1)  # with which it subscribes
@@ -306,7 +306,7 @@ class Session:
 
     def _route(self, one: mqtt.Publish) -> None:
         if self._may(one.topic, ("up", "state")):
-            self._broker.route(one)
+            self._broker.route(one.topic, one.payload, one.qos, one.retain)
         else:
             self._note("denied", topic=one.topic)
 
