@@ -192,7 +192,8 @@ class Session:
             self.drop(ECONNRESET)
         except mqtt.Refused as refused:
             self._send(mqtt.pack(mqtt.CONNACK, bytes([0, refused.code])))
-            self._note("refused", code=refused.code)
+            now_us = self._broker.kernel.now_us
+            self._broker.trace.add(now_us, "broker", "refused", client=refused.client, code=refused.code)
             self.drop()
 
     def closed(self) -> None:
@@ -256,7 +257,7 @@ class Session:
         connect, broker = mqtt.read_connect(packet), self._broker
         expected = broker.accounts.get(connect.username or "")
         if connect.username is None or expected is None or connect.password != expected:
-            raise mqtt.Refused(5)  # not authorized, section 3.2.2.3
+            raise mqtt.Refused(5, connect.username or "?")  # not authorized, section 3.2.2.3
         if not connect.clean:
             raise mqtt.Malformed("a kept session of a device is not modelled")
         old = broker.sessions.get(connect.username)

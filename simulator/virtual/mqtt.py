@@ -19,9 +19,9 @@ class Malformed(ValueError):
 class Refused(Exception):
     """A CONNECT that is answered with a code of section 3.2.2.3, and closed."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, client: str = "?") -> None:
         super().__init__(f"refused with code {code}")
-        self.code = code
+        self.code, self.client = code, client
 
 
 @dataclass
