@@ -248,8 +248,13 @@ class ModelGateway(Gateway):
         return told_publish(message.topic, message.payload, message.qos, message.retain, message.dup)
 
 
-def model() -> Lab:
-    """The model with the same two devices."""
-    kernel = Kernel()
-    broker = Broker(kernel, Trace(), {NAMES[device.id]: PASSWORDS[device.id] for device in (ONE, TWO)})
+def broker_model() -> Broker:
+    """The model with the same two devices, under a clock of its own."""
+    return Broker(Kernel(), Trace(), {NAMES[device.id]: PASSWORDS[device.id] for device in (ONE, TWO)})
+
+
+def model(broker: Broker | None = None) -> Lab:
+    """broker: one that is there already."""
+    broker = broker or broker_model()
+    kernel = broker.kernel
     return Lab(lambda: Recorder(kernel, broker), ModelGateway(kernel, broker), lambda: kernel.now_us / 1e6)

@@ -23,13 +23,14 @@ from broker_lab import (
     WILL,
     Lab,
     Script,
+    Silent,
     connect,
     hello,
     play,
     publish,
     subscribe,
 )
-from broker_sides import model, mosquitto
+from broker_sides import broker_model, model, mosquitto
 
 from gateway.broker.files import write_broker_files
 from gateway.settings import BrokerSettings
@@ -340,3 +341,18 @@ def test_the_model_has_the_limits_of_the_generated_configuration(tmp_path: Path)
     assert limits.pop("max_packet_size") == mqtt.MOST_BYTES + 1
     assert limits.pop("max_queued_messages") == broker.QUEUE_LIMIT
     assert set(limits) == {"max_inflight_messages"}, "another limit, which the model ought to know"
+
+
+def test_a_stopped_model_notices_silence_when_it_goes_on() -> None:
+    """The real one does too, at once or in its next round."""
+    stopped = broker_model()
+    lab = model(stopped)
+    lab.gateway.arrives()
+    one = lab.client(first=hello(keepalive_s=1, will=WILL))
+    stopped.stop()
+    stopped.kernel.run(60_000_000)
+    with pytest.raises(Silent):
+        one.hears("anything")
+    stopped.go_on()
+    one.hears(CLOSED)
+    lab.gateway.hears(GONE)
