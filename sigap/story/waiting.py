@@ -47,7 +47,10 @@ class RealClock:
 def wait_until(
     clock: Clock, holds: Callable[[], Found | None], what: str, within_s: float, seen: Callable[[], str], todo: str = ""
 ) -> Found:
-    """Look until it holds (is true, or not empty); its value. NotSeenError, with `what` and `seen()`, after `within_s` seconds."""
+    """Look until it holds (is true, or not empty); its value.
+
+    NotSeenError, with `what` and `seen()`, after `within_s` seconds.
+    """
     __tracebackhide__ = True
     deadline = clock.now_s() + within_s
     while not (found := holds()):
