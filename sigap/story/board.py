@@ -17,6 +17,11 @@ HOLD_MS, AFTER_HOLD_MS = 10_200.0, 600.0  # a little longer than a button asks f
 LINES_SHOWN = 3
 
 
+def owner_of(board: str) -> str:
+    """Who a board of a story belongs to."""
+    return f"Pemilik {board}"
+
+
 class AnyBoard(ABC):
     """What boards of both kinds of time have. A new chapter begins with each gesture and when power comes.
 
