@@ -1,9 +1,14 @@
-"""A model of an MQTT 3.1.1 broker, behaving as Mosquitto does where the standard leaves it open.
+"""A model of an MQTT 3.1.1 broker: what Mosquitto 2.0.11 does with the configuration that the gateway generates.
 
-Sessions of boards end with their connection (the firmware connects clean); the gateway's is kept, and queues
-QUEUE_LIMIT messages, then drops, silently, as Mosquitto does (max_queued_messages). Killed, it forgets everything
-that was not acknowledged to it by the gateway: Mosquitto saves at intervals, long after its PUBACK. Each identity
-writes and reads its own topics only; a publish that the rules deny is acknowledged and dropped.
+Each identity writes and reads its own topics only; a publish that the rules deny is acknowledged and dropped, and a
+subscription to what may not be read is granted and brings nothing. A client's id is its user name. Killed, the broker
+forgets all it had, the gateway's session too: Mosquitto saves once a minute, long after its PUBACK.
+tests/system/test_model_broker.py plays the same bytes to both.
+
+Deliberately different: the gateway has no connection here but attach(), detach(), acknowledge() and publish(); its
+session is kept, with QoS 1, and as many messages as wait may be in flight. A device's session ends with its connection
+(the firmware connects clean), and who asks for a kept one is cut off. MQTT 3.1 and 5, bridges, delivery with QoS 2 and
+retained messages for devices, which may read none, are not there.
 """
 
 from __future__ import annotations
@@ -16,9 +21,12 @@ from simulator.virtual.kernel import Kernel
 from simulator.virtual.net import ECONNRESET, Connection, Service
 from simulator.virtual.trace import Trace
 
-QUEUE_LIMIT = 1_000
+QUEUE_LIMIT = 100_000  # max_queued_messages of the generated configuration; beyond it Mosquitto drops, silently
 HOP_US = 300  # between broker and gateway, on one machine
 GRACE = 1.5  # of the keepalive [MQTT-3.1.2-24]
+KEEPALIVE_S = 60  # until the CONNECT has said another
+ROUND_US = 6_000_000  # Mosquitto looks for silent clients this often
+UNANSWERED = (mqtt.SUBACK, mqtt.UNSUBACK, mqtt.PINGRESP)  # Mosquitto takes them from anybody
 
 
 @dataclass
@@ -31,6 +39,7 @@ class Message:
     qos: int
     retain: bool = False
     dup: bool = False
+    sent: bool = False
 
 
 @dataclass
@@ -45,10 +54,11 @@ class Broker:
 
     def __post_init__(self) -> None:
         self.service = Service(self._open)
-        self.retained: dict[str, bytes] = {}
+        self.retained: dict[str, tuple[bytes, int]] = {}  # payload and QoS
         self.waiting: dict[int, Message] = {}  # not acknowledged by the gateway, in order
         self.dropped = 0
         self.most_waiting = 0
+        self._kept = False  # is there a session of the gateway: since its first SUBSCRIBE
         self._mid = 0
         self._stopped: list[Callable[[], None]] = []
 
@@ -58,18 +68,17 @@ class Broker:
     # The gateway's side: a kept session, QoS 1, manual acknowledgement.
 
     def attach(self, take: Callable[[Message], None]) -> None:
-        """The gateway connects: what is retained, and what it has not acknowledged comes (again)."""
-        self.take = take
-        for topic, payload in self.retained.items():
-            self._to_gateway(topic, payload, 1, retain=True)
-        for message in list(self.waiting.values()):
-            if not message.retain:
-                message.dup = True
-                self._hand(message)
+        """The gateway connects and subscribes: what it has not acknowledged comes (again), then what is retained."""
+        self.take, self._kept = take, True
+        for message in self.waiting.values():
+            message.dup = message.sent  # [MQTT-3.3.1-1]
+            self._hand(message)
+        for topic, (payload, qos) in self.retained.items():
+            self._to_gateway(topic, payload, qos, retain=True)
 
     def detach(self) -> None:
+        """Its connection is gone; the session stays."""
         self.take = None
-        self.waiting = {mid: one for mid, one in self.waiting.items() if not one.retain}
 
     def acknowledge(self, mid: int) -> None:
         self.waiting.pop(mid, None)
@@ -84,15 +93,16 @@ class Broker:
 
     def route(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """A message from a board."""
-        if retain:
-            if payload:
-                self.retained[topic] = payload
-            else:
-                self.retained.pop(topic, None)
+        if retain and payload:
+            self.retained[topic] = payload, qos
+        elif retain:
+            self.retained.pop(topic, None)  # [MQTT-3.3.1-10]
         self._to_gateway(topic, payload, qos)
 
     def _to_gateway(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> None:
-        if self.take is None and (qos == 0 or len(self.waiting) >= QUEUE_LIMIT):
+        qos = min(qos, 1)  # with which it subscribes
+        full = len(self.waiting) >= QUEUE_LIMIT
+        if not self._kept or (full if qos else self.take is None):
             self.dropped += 1
             self.trace.add(self.kernel.now_us, "broker", "dropped", topic=topic)
             return
@@ -106,6 +116,7 @@ class Broker:
     def _hand(self, message: Message) -> None:
         take = self.take
         if take is not None:
+            message.sent = True
             self.kernel.after(HOP_US, lambda: take(message) if self.take is take else None)
 
     # Faults
@@ -139,7 +150,7 @@ class Broker:
         for session in list(self.sessions.values()):
             session.drop(ECONNRESET)
         self.sessions, self.retained, self.waiting = {}, {}, {}
-        self.take = None
+        self.take, self._kept = None, False
 
     def start(self) -> None:
         self.service.listening = True
@@ -152,138 +163,161 @@ class Session:
     def __init__(self, broker: Broker, connection: Connection) -> None:
         self._broker, self._connection = broker, connection
         self._buffer = bytearray()
-        self._connect: mqtt.Connect | None = None
-        self._filters: list[str] = []
+        self._name: str | None = None  # its user name, once it is accepted
+        self._will: mqtt.Publish | None = None
+        self._filters: dict[str, int] = {}  # with their QoS
+        self._unreleased: dict[int, mqtt.Publish] = {}  # QoS 2, before PUBREL
         self._heard_us = broker.kernel.now_us
+        self._limit_us = int(KEEPALIVE_S * GRACE * 1e6)
         self._mid = 0
         self._over = False
+        self._watch(None)
 
     def receive(self, data: bytes) -> None:
         self._broker.when_running(lambda: self._receive(data))
 
     def _receive(self, data: bytes) -> None:
         self._buffer += data
-        self._heard_us = self._broker.kernel.now_us
         try:
-            while not self._over and (packet := mqtt.split(self._buffer)) is not None:
+            while not self._over and self._buffer:
+                if self._name is None and self._buffer[0] >> 4 != mqtt.CONNECT:
+                    raise mqtt.Malformed("the first packet is no CONNECT [MQTT-3.1.0-1]")
+                packet = mqtt.split(self._buffer)
+                if packet is None:
+                    return
+                self._heard_us = self._broker.kernel.now_us  # whole packets only
                 self._take(packet)
-        except (mqtt.Malformed, UnicodeDecodeError) as error:
-            self._broker.trace.add(self._broker.kernel.now_us, "broker", "malformed", why=str(error))
+        except mqtt.Malformed as error:
+            self._note("malformed", why=str(error))
             self.drop(ECONNRESET)
+        except mqtt.Refused as refused:
+            self._send(mqtt.pack(mqtt.CONNACK, bytes([0, refused.code])))
+            self._note("refused", code=refused.code)
+            self.drop()
 
     def closed(self) -> None:
         """The board closed without DISCONNECT: its last will is due."""
         self._broker.when_running(lambda: self._end(True))
 
-    def drop(self, error: int = 0) -> None:
-        """The broker closes; the last will is due."""
+    def drop(self, error: int = 0, *, with_will: bool = True) -> None:
+        """The broker closes; the last will is due [MQTT-3.1.2-8]."""
         if not self._over:
             self._connection.close(error)
-            self._end(self._broker.service.listening)
+            self._end(with_will and self._broker.service.listening)
 
     def deliver(self, topic: str, payload: bytes) -> None:
-        if any(mqtt.matches(one, topic) for one in self._filters):
-            self._mid = self._mid % 65535 + 1
-            self._send(mqtt.pack_publish(topic, payload, 1, self._mid))
+        """A message of QoS 1, if it is subscribed to [MQTT-3.3.5-1] and may be read."""
+        granted = [qos for one, qos in self._filters.items() if mqtt.matches(one, topic)]
+        if granted and self._may(topic, ("down",)):
+            qos = min(1, max(granted))
+            self._mid = self._mid % 65535 + 1 if qos else self._mid
+            self._send(mqtt.pack_publish(topic, payload, qos, self._mid))
 
     def _send(self, data: bytes) -> None:
         if not self._over:
             self._connection.send(data)
 
+    def _answer(self, kind: int, mid: int, more: bytes = b"") -> None:
+        self._send(mqtt.pack(kind, mid.to_bytes(2, "big") + more))
+
+    def _note(self, what: str, **fields: object) -> None:
+        self._broker.trace.add(self._broker.kernel.now_us, "broker", what, client=self._name or "?", **fields)
+
     def _take(self, packet: mqtt.Packet) -> None:
-        if self._connect is None:
-            if packet.kind != mqtt.CONNECT:
-                raise mqtt.Malformed("the first packet is no CONNECT [MQTT-3.1.0-1]")
-            self._welcome(mqtt.read_connect(packet))
+        if packet.kind == mqtt.CONNECT:
+            self._welcome(packet)
         elif packet.kind == mqtt.PUBLISH:
-            self._publish(packet)
+            self._publish(mqtt.read_publish(packet))
+        elif packet.kind == mqtt.PUBREL:
+            self._release(mqtt.read_mid(packet))
         elif packet.kind == mqtt.SUBSCRIBE:
-            self._subscribe(packet)
+            mid, wanted = mqtt.read_subscribe(packet)
+            self._filters.update(wanted)
+            self._answer(mqtt.SUBACK, mid, bytes(qos for _, qos in wanted))
+        elif packet.kind == mqtt.UNSUBSCRIBE:
+            mid, names = mqtt.read_unsubscribe(packet)
+            for name in names:
+                self._filters.pop(name, None)
+            self._answer(mqtt.UNSUBACK, mid)
         elif packet.kind == mqtt.PINGREQ:
             self._send(mqtt.pack(mqtt.PINGRESP))
-        elif packet.kind == mqtt.DISCONNECT:
-            self._end(False)
-            self._connection.close()
-        elif packet.kind != mqtt.PUBACK:
+        elif packet.kind == mqtt.DISCONNECT and not packet.flags and not packet.body:  # [MQTT-3.14.1-1]
+            self.drop(with_will=False)
+        elif packet.kind == mqtt.PUBACK:
+            mqtt.read_mid(packet)  # nothing follows: only a new connection would get it again, and that is clean
+        elif packet.kind not in UNANSWERED:
             raise mqtt.Malformed(f"a packet of kind {packet.kind}")
 
-    def _welcome(self, connect: mqtt.Connect) -> None:
-        broker = self._broker
-        expected = broker.accounts.get(connect.username or "")
-        if expected is None or connect.password != expected:
-            self._send(mqtt.pack(mqtt.CONNACK, bytes([0, 5])))  # not authorized, section 3.2.2.3
-            broker.trace.add(broker.kernel.now_us, "broker", "refused", client=connect.client_id)
-            self._connection.close()
-            self._over = True
+    def _welcome(self, packet: mqtt.Packet) -> None:
+        if self._name is not None:  # [MQTT-3.1.0-2]; Mosquitto forgets the will, against [MQTT-3.1.2-8]
+            self._note("malformed", why="a second CONNECT")
+            self.drop(ECONNRESET, with_will=False)
             return
-        old = broker.sessions.get(connect.client_id)
+        connect, broker = mqtt.read_connect(packet), self._broker
+        expected = broker.accounts.get(connect.username or "")
+        if connect.username is None or expected is None or connect.password != expected:
+            raise mqtt.Refused(5)  # not authorized, section 3.2.2.3
+        if not connect.clean:
+            raise mqtt.Malformed("a kept session of a device is not modelled")
+        old = broker.sessions.get(connect.username)
         if old is not None:
-            broker.trace.add(broker.kernel.now_us, "broker", "took-over", client=connect.client_id)
+            old._note("took-over")
             old.drop()  # [MQTT-3.1.4-2]
-        self._connect = connect
-        broker.sessions[connect.client_id] = self
-        broker.trace.add(broker.kernel.now_us, "broker", "connected", client=connect.client_id)
+        self._name, self._will = connect.username, connect.will
+        broker.sessions[self._name] = self
+        self._note("connected")
         self._send(mqtt.pack(mqtt.CONNACK, b"\0\0"))
-        if connect.keepalive_s:
-            self._watch(int(connect.keepalive_s * GRACE * 1e6))
+        self._limit_us = int(connect.keepalive_s * GRACE * 1e6)
+        self._watch(self._name)
 
-    def _watch(self, limit_us: int) -> None:
+    def _watch(self, name: str | None) -> None:
+        """Until the connection is over, or has got a name and with it another limit. 0: none [MQTT-3.1.2-24]."""
         kernel = self._broker.kernel
 
         def look() -> None:
-            if self._over:
+            if self._over or self._name != name or not self._limit_us:
                 return
-            if kernel.now_us - self._heard_us >= limit_us:
-                self._broker.trace.add(kernel.now_us, "broker", "timed-out", client=self._name())
+            due_us = -(-(self._heard_us + self._limit_us) // ROUND_US) * ROUND_US
+            if kernel.now_us >= due_us:
+                self._note("timed-out")
                 self.drop()
             else:
-                kernel.at(self._heard_us + limit_us, look)
+                kernel.at(due_us, lambda: self._broker.when_running(look))
 
-        kernel.after(limit_us, look)
-
-    def _name(self) -> str:
-        return self._connect.client_id if self._connect else "?"
+        look()
 
     def _may(self, topic: str, kinds: tuple[str, ...]) -> bool:
-        name = self._connect.username if self._connect else None
-        return topic in [f"sigap/v1/d/{name}/{kind}" for kind in kinds]
+        return topic in [f"sigap/v1/d/{self._name}/{kind}" for kind in kinds]
 
-    def _publish(self, packet: mqtt.Packet) -> None:
-        fields, qos = mqtt.Reader(packet.body), packet.flags >> 1 & 3
-        if qos > 1:
-            raise mqtt.Malformed("QoS 2 is not modelled")
-        topic = fields.text()
-        mid = fields.take(2) if qos else b""
-        payload = fields.rest()
-        if self._may(topic, ("up", "state")):
-            self._broker.route(topic, payload, qos, bool(packet.flags & 1))
+    def _publish(self, one: mqtt.Publish) -> None:
+        if one.qos == 2:  # it counts when it is released: method A of section 4.3.3
+            self._unreleased[one.mid] = one
+            self._answer(mqtt.PUBREC, one.mid)
+            return
+        self._route(one)
+        if one.qos:
+            self._answer(mqtt.PUBACK, one.mid)
+
+    def _release(self, mid: int) -> None:
+        one = self._unreleased.pop(mid, None)
+        if one is not None:
+            self._route(one)
+        self._answer(mqtt.PUBCOMP, mid)  # also of what it does not know, as it may have been released before
+
+    def _route(self, one: mqtt.Publish) -> None:
+        if self._may(one.topic, ("up", "state")):
+            self._broker.route(one.topic, one.payload, one.qos, one.retain)
         else:
-            self._broker.trace.add(self._broker.kernel.now_us, "broker", "denied", client=self._name(), topic=topic)
-        if qos:
-            self._send(mqtt.pack(mqtt.PUBACK, mid))
-
-    def _subscribe(self, packet: mqtt.Packet) -> None:
-        fields = mqtt.Reader(packet.body)
-        mid, codes = fields.take(2), bytearray()
-        while fields.left:
-            wanted, qos = fields.text(), fields.byte()
-            allowed = self._may(wanted, ("down",))
-            codes.append(min(qos, 1) if allowed else 0x80)
-            if allowed and wanted not in self._filters:
-                self._filters.append(wanted)
-        self._send(mqtt.pack(mqtt.SUBACK, mid + bytes(codes)))
+            self._note("denied", topic=one.topic)
 
     def _end(self, with_will: bool) -> None:
         if self._over:
             return
         self._over = True
-        broker, connect = self._broker, self._connect
-        if connect is None:
+        if self._name is None:
             return
-        if broker.sessions.get(connect.client_id) is self:
-            del broker.sessions[connect.client_id]
-        broker.trace.add(broker.kernel.now_us, "broker", "disconnected", client=connect.client_id)
-        if with_will and connect.will:
-            topic, payload, qos, retain = connect.will
-            if self._may(topic, ("up", "state")):
-                broker.route(topic, payload, qos, retain)
+        if self._broker.sessions.get(self._name) is self:
+            del self._broker.sessions[self._name]
+        self._note("disconnected")
+        if with_will and self._will:
+            self._route(self._will)

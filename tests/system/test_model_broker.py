@@ -168,8 +168,7 @@ def connect_that_ends_too_early_or_too_late(lab: Lab) -> None:
 @script
 def second_connect(lab: Lab) -> None:
     lab.gateway.arrives()
-    lab.client(first=hello(will=WILL)).writes(hello(will=WILL)).hears(CLOSED)
-    lab.gateway.hears(GONE)
+    lab.client(first=hello(will=WILL)).writes(hello(will=WILL)).hears(CLOSED)  # without the will
 
 
 # Publishing
@@ -228,7 +227,6 @@ def publish_without_a_packet_id(lab: Lab) -> None:
 
 @script
 def publish_with_wrong_flags(lab: Lab) -> None:
-    lab.client(first=hello()).writes(publish(UP, qos=0, dup=True)).hears(CLOSED)
     lab.client(first=hello()).writes(publish(UP, qos=3)).hears(CLOSED)
 
 
@@ -257,7 +255,7 @@ def publish_of_qos_2_denied(lab: Lab) -> None:
 def packet_beyond_the_limit(lab: Lab) -> None:
     lab.gateway.arrives()
     room = MOST - 1 - 2 - len(UP) - 2
-    lab.client(first=hello()).writes(publish(UP, bytes(room))).hears("PUBACK 00 07")
+    lab.client(first=hello()).writes(publish(UP, bytes(room)), BYE).hears("PUBACK 00 07", CLOSED)
     lab.gateway.hears(f"{UP} '{room} bytes' q1")
     lab.client(first=hello(will=WILL)).writes(publish(UP, bytes(room + 1))).hears(CLOSED)
     lab.gateway.hears(GONE)
@@ -282,8 +280,9 @@ def subscribe_own(lab: Lab) -> None:
 @script
 def subscribe_others(lab: Lab) -> None:
     lab.gateway.arrives()
+    # Granted all the same: Mosquitto 2.0 asks its access file when it delivers, not at SUBSCRIBE.
     one = lab.client(first=hello())
-    one.writes(subscribe(3, (DOWN_2, 1), (UP, 0), ("#", 1), ("+/v1/d/+/down", 1))).hears("SUBACK 00 03 80 80 80 80")
+    one.writes(subscribe(3, (DOWN_2, 1), (UP, 0), ("#", 1), ("+/v1/d/+/down", 1))).hears("SUBACK 00 03 01 00 01 01")
     lab.gateway.publishes(DOWN_2, b"not for you")
     lab.client(first=hello(TWO)).writes(publish(UP_2)).hears("PUBACK 00 07")
     lab.gateway.hears(f"{UP_2} 'x' q1")
@@ -363,26 +362,34 @@ def ping(lab: Lab) -> None:
 
 
 @script
-def what_only_a_broker_sends(lab: Lab) -> None:
-    for packet in (b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x00", b"\xb0\x02\x00\x01", b"\x00\x00", b"\xf0\x00"):
+def what_a_client_may_not_send(lab: Lab) -> None:
+    for packet in (b"\x20\x02\x00\x00", b"\x00\x00", b"\xf0\x00"):
         lab.client(first=hello()).writes(packet).hears(CLOSED)
 
 
 @script
-def pingresp_from_a_client(lab: Lab) -> None:
-    lab.client(first=hello()).writes(b"\xd0\x00").hears(CLOSED)
-
-
-@script
-def ping_and_disconnect_with_flags_or_content(lab: Lab) -> None:
-    for packet in (b"\xc1\x00", b"\xc0\x01x", b"\xe1\x00", b"\xe0\x01x"):
-        lab.client(first=hello()).writes(packet).hears(CLOSED)
+def disconnect_with_flags_or_content(lab: Lab) -> None:
+    lab.gateway.arrives()
+    for packet in (b"\xe1\x00", b"\xe0\x01x"):
+        lab.client(first=hello(will=WILL)).writes(packet).hears(CLOSED)
+        lab.gateway.hears(GONE)
 
 
 @script
 def puback_malformed(lab: Lab) -> None:
-    for packet in (b"\x40\x00", b"\x40\x03\x00\x01\x00", b"\x40\x02\x00\x00", b"\x42\x02\x00\x01"):
+    for packet in (b"\x40\x00", b"\x40\x01\x00", b"\x40\x02\x00\x00"):
         lab.client(first=hello()).writes(packet).hears(CLOSED)
+
+
+@script
+def what_2_0_11_lets_pass(lab: Lab) -> None:
+    """Later versions may not."""
+    lab.gateway.arrives()
+    one = lab.client(first=hello())
+    one.writes(b"\x90\x03\x00\x01\x00", b"\xb0\x02\x00\x01", b"\xd0\x00", b"\xd1\x00", b"\xd0\x01x")
+    one.writes(b"\x40\x03\x00\x01\x00", b"\x42\x02\x00\x01", publish(UP, qos=0, dup=True))
+    one.writes(b"\xc1\x00", b"\xc0\x01x").hears("PINGRESP", "PINGRESP")
+    lab.gateway.hears(f"{UP} 'x' q0")
 
 
 @script
@@ -480,8 +487,8 @@ def silence_beyond_the_keepalive(lab: Lab) -> None:
     lab.gateway.arrives()
     one = lab.client(first=hello(keepalive_s=1, will=WILL))
     began_s = lab.now_s()
-    one.writes(PING[:1]).hears(CLOSED)
-    assert 1.0 < lab.now_s() - began_s < 3.5
+    one.writes(PING[:1]).hears(CLOSED)  # half a packet is no sign of life
+    assert 1.0 < lab.now_s() - began_s < 8.0
     lab.gateway.hears(GONE)
 
 
