@@ -17,6 +17,7 @@ from sigap.story.stage import Stage
 from sigap.story.virtual import Virtual
 from sigap.story.waiting import NotSeenError
 from sigap.story.world import Board, World
+from tests.system.local_lab import wait_until
 
 SHOP, HOME = (-6.9932, 110.4203), (-6.9890, 110.4230)
 LIMIT_S = 60.0
@@ -44,6 +45,19 @@ def test_one_that_is_interrupted(board, gateway, police):
     with gateway.frozen():
         board.shows("dispatched", within_s=60)
 """
+DIES = """
+import os, signal, sys
+from pathlib import Path
+
+from sigap.story.parts import Broker
+from sigap.story.stage import Stage
+
+with Stage(Path(sys.argv[1])) as stage:
+    broker = Broker(stage)
+    broker.start()
+    with broker.frozen():
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_a_shop_is_robbed(board: Board, gateway: Gateway, police: Police) -> None:
@@ -55,6 +69,7 @@ def test_a_shop_is_robbed(board: Board, gateway: Gateway, police: Police) -> Non
     police.accepts(alarm)
     gateway.operator.acknowledge(alarm)
     board.shows("acknowledged")
+    assert board.said() == ["sending", "received", "acknowledged"]
     police.dispatches(alarm, unit="Patroli 7")
     gateway.operator.close(alarm)
     assert [one.state for one in gateway.alarms(of=board)] == ["closed"]
@@ -114,7 +129,7 @@ def test_a_button_alone_waits_for_a_world(board: Board, sigap_stage: Stage) -> N
     board.prints("no connection")
     with pytest.raises(NotSeenError) as error:
         board.shows("received", within_s=0.2)
-    assert "'received' on the light did not happen within" in str(error.value)
+    assert "'received' on the light of board did not happen within 0.2 s" in str(error.value)
     assert "the light of board said sending (after 0." in str(error.value)
     with pytest.raises(NotSeenError, match=r"did not print 'hello' within 0\.1 s"):
         board.prints("hello", within_s=0.1)
@@ -189,5 +204,12 @@ def test_elsewhere_a_test_fails_and_one_is_interrupted_and_nothing_is_left(tmp_p
     assert processes_of(base) == []
     assert "KeyboardInterrupt" in said
     assert "1 failed, 1 passed" in said
-    assert "NotSeenError: 'dispatched' on the light did not happen within" in said
-    assert "the light of board said" in said
+    assert "NotSeenError: 'dispatched' on the light of board did not happen within 0.5 s" in said
+    assert "the light of board said sending (after 0." in said
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends children whose parent has died")
+def test_who_dies_hard_leaves_nothing_behind_not_even_what_is_frozen(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", DIES, str(tmp_path)], timeout=LIMIT_S, check=False)
+    assert done.returncode == -signal.SIGKILL
+    wait_until(lambda: not processes_of(tmp_path), "the end of the broker")
