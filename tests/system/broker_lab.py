@@ -36,9 +36,24 @@ CLOSED, NOTHING = "closed", "nothing"
 ONE, TWO = Device(0x51, "one", bytes(16)), Device(0x52, "two", bytes(range(16)))
 NAMES = {device.id: topics.device_name(device.id) for device in (ONE, TWO)}
 PASSWORDS = {device.id: broker_password(device.root_key, device.id).encode() for device in (ONE, TWO)}
-KINDS = dict(enumerate("0 CONNECT CONNACK PUBLISH PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE".split()))
-KINDS.update(enumerate("UNSUBACK PINGREQ PINGRESP DISCONNECT 15".split(), 11))
-
+KINDS = dict(
+    enumerate(
+        [
+            "0",
+            "CONNECT",
+            "CONNACK",
+            "PUBLISH",
+            "PUBACK",
+            "PUBREC",
+            "PUBREL",
+            "PUBCOMP",
+            "SUBSCRIBE",
+            "SUBACK",
+            "UNSUBSCRIBE",
+        ]
+    )
+)
+KINDS.update(enumerate(["UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "15"], 11))
 
 
 class Silent(Exception):
