@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run once test lint format lock generate map picture clean
+.PHONY: help setup run once sim test soak lint format lock generate map picture clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ once: .venv/.ready ## one press walked all the way through, and its timeline
 
 test: .venv/.ready .venv/.browser ## every test, in parallel (PYTEST_ARGS="-k name" for some)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+soak: .venv/.ready ## a hundred boards, then ten minutes of drawn faults; 20 minutes at most
+	@SIGAP_SOAK_S=$${SIGAP_SOAK_S:-600} timeout 1200 $(BIN)/python -m pytest -q -s tests/soak
+
+sim: .venv/.ready ## open the panel: virtual buttons in the browser
+	@$(BIN)/sigap sim --dir $(RUN_DIR) --open
 
 lint: .venv/.ready ## ruff, pyright, import rules, generated files, lock
 	@bash .ci/lint.sh

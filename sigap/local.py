@@ -321,11 +321,11 @@ class Local:
     def _register_relative(self, conn: Any, button: Button, device: Device) -> None:
         """The owner's one relative, reached at the mail sink of this run."""
         listed = {one.name: one.channel for one in list_relatives(conn, owner_id=device.owner_id)}
-        if listed.get(RELATIVE) == self._channel():
+        if listed.get(RELATIVE) == self.channel():
             return
         if RELATIVE in listed:
             revoke_relative(conn, button.owner, RELATIVE, now_us())
-        add_relative(conn, owner=button.owner, name=RELATIVE, channel=self._channel(), now_us=now_us())
+        add_relative(conn, owner=button.owner, name=RELATIVE, channel=self.channel(), now_us=now_us())
 
     def login_link(self) -> str:
         """A link that logs the demonstration's operator in, once, within ten minutes."""
@@ -338,10 +338,10 @@ class Local:
             token = begin(conn, found.id, now_us(), LINK)
         return f"http://127.0.0.1:{self.ports.gateway}/link?t={token}"
 
-    def _channel(self) -> str:
-        """The mail sink as Apprise's address."""
+    def channel(self, to: str = "keluarga") -> str:
+        """The mail sink as Apprise's address of who is called so."""
         port = self.links.port(TO_MAIL)
-        return f"mailto://127.0.0.1:{port}/?from=sigap@example.org&to=keluarga@example.org&mode=insecure"
+        return f"mailto://127.0.0.1:{port}/?from=sigap@example.org&to={to}@example.org&mode=insecure"
 
 
 def _answers(url: str) -> bool:

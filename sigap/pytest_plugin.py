@@ -75,7 +75,7 @@ def police(sigap_stage: Stage, gateway: Gateway) -> Police:
 
 @pytest.fixture
 def relatives(sigap_stage: Stage, gateway: Gateway) -> Relatives:
-    """A real mail server, where every owner's one relative is written to: gets_mail(), mails(), kill(), start()."""
+    """A real mail server for the owners' relatives: gets_mail(), mails(), add(), kill(), start()."""
     from sigap.story.parts import Relatives
 
     part = Relatives(sigap_stage)

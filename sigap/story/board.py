@@ -17,6 +17,11 @@ HOLD_MS, AFTER_HOLD_MS = 10_200.0, 600.0  # a little longer than a button asks f
 LINES_SHOWN = 3
 
 
+def owner_of(board: str) -> str:
+    """Who a board of a story belongs to."""
+    return f"Pemilik {board}"
+
+
 class AnyBoard(ABC):
     """What boards of both kinds of time have. A new chapter begins with each gesture and when power comes.
 
@@ -60,12 +65,11 @@ class AnyBoard(ABC):
         if word not in WORDS:
             raise Problem(f"the light knows no word {word!r}", f"It says {', '.join(WORDS)}", USAGE)
         until_ms = (self._clock.now_s() + within_s) * 1000
-        at = wait_until(
-            self._clock, lambda: self._times(word).get(word), f"{word!r} on the light", within_s + TELL_S, self.seen
-        )
+        what = f"{word!r} on the light of {self.name}"
+        at = wait_until(self._clock, lambda: self._times(word).get(word), what, within_s, self.seen, tell_s=TELL_S)
         if at > until_ms:
             late_s = (at - until_ms) / 1000
-            raise NotSeenError(f"{self.name} showed {word!r} {late_s:.1f} s later than within {within_s:g} s")
+            raise NotSeenError(f"{what} came {late_s:.1f} s later than within {within_s:g} s; {self.seen()}")
         return (at - self._chapter_ms) / 1000
 
     def said(self) -> list[str]:
@@ -134,5 +138,9 @@ class AnyBoard(ABC):
     def _words(self) -> list[tuple[str, float]]:
         entries = self._entries()
         until = observe.said_by(entries, self._clock.now_s() * 1000)
-        said = observe.words(entries, until=until, patterns=observe.EVERY_PATTERN)
-        return [(word, at) for word, at in said if at >= self._chapter_ms]
+        words = observe.words(entries, until=until, patterns=observe.EVERY_PATTERN)
+        said = [(word, at) for word, at in words if at >= self._chapter_ms]
+        if "sending" not in dict(said):  # its first flash may have been cut short by the receipt
+            sending = observe.first(entries, self._chapter_ms, until).get("sending")
+            said = said if sending is None else [("sending", sending), *said]
+        return said

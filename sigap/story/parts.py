@@ -6,8 +6,11 @@ from contextlib import AbstractContextManager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
+from gateway.clock import now_us
+from gateway.registry.people import add_relative
 from sigap.local import BROKER, MAIL
 from sigap.problem import Problem
+from sigap.story.board import AnyBoard, owner_of
 from sigap.story.stage import Stage, listens
 from sigap.story.waiting import LIMIT_S, wait_until
 
@@ -53,9 +56,16 @@ class Broker(Part):
 
 
 class Relatives(Part):
-    """The mailbox of every owner's one relative, behind a real mail server."""
+    """The relatives' mailbox, behind a real mail server. Every owner has one, who wants no tests."""
 
     name = MAIL
+
+    def add(self, name: str, *, of: AnyBoard, wants_tests: bool = False) -> None:
+        """Register one more relative of the board's owner: `name` as in name@example.org."""
+        local = self._stage.local
+        owner, channel = owner_of(of.name), local.channel(name)
+        with local.store.write() as conn:
+            add_relative(conn, owner=owner, name=name, channel=channel, wants_tests=wants_tests, now_us=now_us())
 
     def mails(self) -> list[EmailMessage]:
         """Every mail that has come, oldest first."""

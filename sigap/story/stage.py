@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -65,17 +66,20 @@ class Stage:
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """SIGSTOP, and SIGCONT at the end of the block."""
+        """SIGSTOP, and SIGCONT at the end of the block, or when this process dies within it."""
         self.require(name)
         pid = self.local.processes.pid(name)
-        os.kill(pid, signal.SIGSTOP)
-        self._frozen.add(name)
+        # Its input ends with us, however that comes; else a dead test would leave what nobody can end in order.
+        waker = subprocess.Popen(
+            ["sh", "-c", f"cat; kill -CONT {pid} 2>/dev/null"], stdin=subprocess.PIPE, start_new_session=True
+        )
         try:
+            os.kill(pid, signal.SIGSTOP)
+            self._frozen.add(name)
             yield
         finally:
             self._frozen.discard(name)
-            with contextlib.suppress(ProcessLookupError):  # the story killed it meanwhile
-                os.kill(pid, signal.SIGCONT)
+            waker.communicate()
 
     def runs(self, name: str) -> bool:
         """Whether the process is meant to run: started, and not killed by the story."""

@@ -45,11 +45,21 @@ class RealClock:
 
 
 def wait_until(
-    clock: Clock, holds: Callable[[], Found | None], what: str, within_s: float, seen: Callable[[], str], todo: str = ""
+    clock: Clock,
+    holds: Callable[[], Found | None],
+    what: str,
+    within_s: float,
+    seen: Callable[[], str],
+    todo: str = "",
+    tell_s: float = 0.0,
 ) -> Found:
-    """Look until it holds (is true, or not empty); its value. NotSeenError, with `what` and `seen()`, after `within_s` seconds."""
+    """Look until it holds (is true, or not empty); its value.
+
+    NotSeenError, with `what` and `seen()`, when it does not within `within_s` seconds. tell_s: it is looked for so much
+    longer, as what happened in time can be told only later; the caller then judges when it was.
+    """
     __tracebackhide__ = True
-    deadline = clock.now_s() + within_s
+    deadline = clock.now_s() + within_s + tell_s
     while not (found := holds()):
         if clock.now_s() >= deadline:
             raise NotSeenError(f"{what} did not happen within {within_s:g} s; {seen()}", todo)

@@ -10,7 +10,7 @@ from typing import Any
 from sigap.local import BROKER, GATEWAY, Button
 from sigap.problem import USAGE, Problem
 from sigap.processes import sigap_command
-from sigap.story.board import AnyBoard
+from sigap.story.board import AnyBoard, owner_of
 from sigap.story.stage import START_LIMIT_S, Stage
 from sigap.story.waiting import LIMIT_S, NotSeenError, wait_until
 from simulator.world.client import WorldClient, WorldLateError
@@ -48,7 +48,7 @@ class World:
         there = gps or (PLACE if site is None else None)
         button = Button(
             name,
-            f"Pemilik {name}",
+            owner_of(name),
             silent=silent,
             site=None if site is None else (f"Tempat {name}", *site),
             gps=None if there is None else {"site": list(there)},
@@ -96,6 +96,10 @@ class Board(AnyBoard):
     def restarts(self) -> int:
         """How often it was reset, or reset itself, since it was made."""
         return self._state()["resets"]
+
+    def memory(self) -> dict[str, int]:
+        """Its heap in bytes after a collection: used, free, launcher, and firmware (all but the launcher)."""
+        return self.client.memory(self.name)
 
     def prints(self, text: str, within_s: float = LIMIT_S) -> str:
         __tracebackhide__ = True

@@ -24,6 +24,7 @@ def main():
     setup = link.hello(
         {
             "hello": "board",
+            "protocol": 1,
             "name": os.getenv("SIGAP_BOARD"),
             "token": os.getenv("SIGAP_WORLD_TOKEN"),
             "run": int(os.getenv("SIGAP_RUN")),

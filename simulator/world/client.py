@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sigap.problem import Problem
-from simulator.world.protocol import LINE_LIMIT_BYTES, Message
+from simulator.world.protocol import LINE_LIMIT_BYTES, VERSION, Message
 
 RUN_DIR = Path("var/run")
 EVENTS_LIMIT = 20_000  # kept for `event`, the newest
@@ -68,7 +68,7 @@ class WorldClient:
             raise Problem("no world is running any more", "Start one: `sigap run`, or `sigap world`") from error
         self._timeout_s, self._token = timeout_s, token
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._send({"hello": "control", "name": None, "token": token})
+        self._send({"hello": "control", "protocol": VERSION, "token": token})
         self.hello = self._read(time.monotonic() + timeout_s)
         if not self.hello.get("ok"):
             self.close()
@@ -237,7 +237,7 @@ class AsyncWorldClient:
     @classmethod
     async def connect(cls, port: int, token: str) -> AsyncWorldClient:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LINE_LIMIT_BYTES)
-        writer.write(json.dumps({"hello": "control", "name": None, "token": token}).encode() + b"\n")
+        writer.write(json.dumps({"hello": "control", "protocol": VERSION, "token": token}).encode() + b"\n")
         hello = json.loads(await reader.readline() or b"{}")
         if not hello.get("ok"):
             writer.close()

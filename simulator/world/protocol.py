@@ -9,6 +9,7 @@ import asyncio
 import json
 from typing import Any
 
+VERSION = 1  # of simulator/PROTOCOL.md; a peer that speaks another is not let in
 LINE_LIMIT_BYTES = 64 << 10
 BOARD_LINE_LIMIT_BYTES = 1000  # the board's line buffer has 1024
 

@@ -144,6 +144,9 @@ class World:
             raise ProtocolError("wrong-token", "the token is not this world's", fatal=True)
         if len(self._peers) > PEERS_LIMIT:
             raise ProtocolError("too-many", f"a world talks to {PEERS_LIMIT} peers at most", fatal=True)
+        if hello.get("protocol") != protocol.VERSION:
+            said = f"this world speaks protocol {protocol.VERSION}, the peer {hello.get('protocol')!r}"
+            raise ProtocolError("wrong-protocol", said, fatal=True)
         if hello.get("hello") == "control":
             return None, {"world": os.getpid(), "boards": list(self.boards)}
         if hello.get("hello") == "board":

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from sigap.story.gateway import Gateway
+from sigap.story.world import Board
 from simulator import image
 from simulator.testing import one_board
 from simulator.world.client import WorldClient, WorldError
-from tests.system.local_lab import CITIZEN, committed, local, running, says
-from tests.system.test_latency import PRESSES
 from tests.system.test_virtual_board_faults import said
 
-NAME = CITIZEN.name
 ALL = [0, image.BLOCKS - 1]
 TEARS = (0, 1, 31, 47, 200, 333, 500, 777, 1000)  # bytes; the four files below take more
 COUNT = """
@@ -83,13 +82,11 @@ def test_a_worn_block_can_be_read_and_not_written(tmp_path: Path) -> None:
                 world.flash("b", **wrong)
 
 
-def test_a_button_whose_flash_takes_nothing_still_calls(tmp_path: Path) -> None:
-    with running(local(tmp_path)) as one, one.world() as world:
-        world.watch(NAME)
-        start_again(world, NAME, worn=ALL)
-        world.event(lambda e: e["event"] == "console" and "mqtt: connected" in e["text"])
-        since = max(entry["seq"] for entry in world.pins(NAME))
-        world.press(NAME, script=PRESSES)
-        says(world, NAME, "received", since)
-        assert len(committed(one)) == 1
-        assert any("journal: cannot write" in line for line in world.console(NAME))
+def test_a_button_whose_flash_takes_nothing_still_calls(board: Board, gateway: Gateway) -> None:
+    start_again(board.client, board.name, worn=ALL)
+    board.prints("mqtt: connected")
+    board.press(3)
+    board.prints("journal: cannot write")
+    gateway.waits_for_alarm(of=board)
+    board.shows("received")
+    assert len(gateway.alarms()) == 1

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from sigap.local import BROKER
+from sigap.story.gateway import Gateway
+from sigap.story.parts import Broker
+from sigap.story.world import Board
 from simulator.world.process import ASYNCIO_KB, SHIMS_KB, micropython
 from simulator.world.settings import BoardSettings
-from tests.system.local_lab import CITIZEN, committed, local, running, wait_until
-from tests.system.test_latency import PRESSES
 
-NAME = CITIZEN.name
 HEAP_KB = 140
 OPEN_ALARMS = 10  # four more than the journal holds
 # Used after a collection with the journal full, asyncio with it; the rest is for what comes and goes.
@@ -33,32 +32,31 @@ print(gc.mem_alloc() - before)
 """
 
 
-def test_it_runs_in_the_heap_of_a_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert BoardSettings("b", tmp_path / "b.img").heap_kb == HEAP_KB
-    with running(local(tmp_path)) as one, one.world() as world:
-        idle = world.memory(NAME)
-        for number in range(1, OPEN_ALARMS + 1):
-            world.press(NAME, script=PRESSES)
-            wait_until(lambda number=number: len(committed(one)) == number, f"alarm {number}")
-        full = world.memory(NAME)
-        one.processes.kill(BROKER)
-        world.watch(NAME)
-        one.processes.restart(BROKER)
-        world.event(lambda event: event["event"] == "console" and "mqtt: connected" in event["text"], 30)
-        world.press(NAME, script=PRESSES)
-        wait_until(lambda: len(committed(one)) == OPEN_ALARMS + 1, "an alarm after the broker's return")
-        (board,) = world.boards()
-        command = Path(f"/proc/{board['pid']}/cmdline").read_bytes().split(b"\0")
-        console = world.console(NAME)
-        # And with all of it on flash it also starts: what is resumed costs most while the rest is being imported.
-        world.power(NAME, False)
-        world.power(NAME, True)
-        world.event(lambda event: event["event"] == "console" and "mqtt: connected" in event["text"], 30)
-        world.press(NAME, script=PRESSES)
-        wait_until(lambda: len(committed(one)) == OPEN_ALARMS + 2, "an alarm after the power's return")
-        resumed = world.memory(NAME)
-        (again,) = world.boards()
-        console += world.console(NAME)
+def test_it_runs_in_the_heap_of_a_board(
+    board: Board, broker: Broker, gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert BoardSettings("b", Path("b.img")).heap_kb == HEAP_KB
+    idle = board.memory()
+    for _ in range(OPEN_ALARMS):
+        board.press(3)
+        gateway.waits_for_alarm(of=board)
+    full = board.memory()
+    broker.kill()
+    broker.start()
+    board.prints("mqtt: connected", within_s=30)
+    board.press(3)
+    gateway.waits_for_alarm(of=board)
+    (state,) = board.client.boards()
+    command = Path(f"/proc/{state['pid']}/cmdline").read_bytes().split(b"\0")
+    console = board.console()
+    # And with all of it on flash it also starts: what is resumed costs most while the rest is being imported.
+    board.power(False)
+    board.power(True)
+    board.prints("mqtt: connected", within_s=30)
+    board.press(3)
+    gateway.waits_for_alarm(of=board)
+    resumed = board.memory()
+    console += board.console()
     done = subprocess.run([str(micropython()), "-c", ASYNCIO], capture_output=True, text=True, check=True, timeout=30)
     asyncio = int(done.stdout)
     shims = full["launcher"] - asyncio
@@ -72,7 +70,7 @@ def test_it_runs_in_the_heap_of_a_board(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"heapsize={HEAP_KB + SHIMS_KB}k".encode() in command
     assert (SHIMS_KB - 2) * 1024 < shims <= SHIMS_KB * 1024
     assert asyncio >= ASYNCIO_KB * 1024
-    assert board["resets"] == again["resets"] == 0
+    assert board.restarts() == 0
     assert not [line for line in console if "crashed" in line or "memory" in line]
     assert max(full["firmware"], resumed["firmware"]) + asyncio <= LIMIT_KB * 1024
 

@@ -45,11 +45,25 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def test_what_the_readme_shows() -> None:
-    assert COMMANDS == ["make run", ".venv/bin/sigap press shop-1", "make once", "make lint", "make test"]
+    assert COMMANDS == [
+        "make run",
+        ".venv/bin/sigap press shop-1",
+        "make once",
+        ".venv/bin/sigap scenario run shop-robbery-silent",
+        "make lint",
+        "make test",
+    ]
     for target in ("run", "once", "lint", "test"):
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
     for path in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / path).exists(), path
+
+
+def test_a_story_in_virtual_time() -> None:
+    story = shlex.split(COMMANDS[3])
+    command = [str(Path(sys.executable).with_name("sigap")), *story[1:]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    assert re.search(r"^ok +shop-robbery-silent +0\.\d{3}", done.stdout, re.M)
 
 
 def test_run_press_and_the_police_have_it_within_a_second(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from simulator.testing import small_firmware
 from simulator.world.client import AsyncWorldClient, WorldError
+from simulator.world.protocol import VERSION
 from simulator.world.settings import BoardSettings, WorldSettings
 from simulator.world.world import World
 
@@ -82,6 +83,8 @@ def test_who_is_not_let_in(tmp_path: Path, hello: object, error: str) -> None:
 @pytest.mark.parametrize(
     ("hello", "error"),
     [
+        ({"hello": "control", "protocol": VERSION + 1}, "wrong-protocol"),
+        ({"hello": "control", "protocol": None}, "wrong-protocol"),
         ({"hello": "cat"}, "bad-hello"),
         ({"hello": "board", "name": "nobody", "run": 1}, "unknown-board"),
         ({"hello": "board", "name": "b", "run": 1}, "stale-board"),
@@ -89,7 +92,7 @@ def test_who_is_not_let_in(tmp_path: Path, hello: object, error: str) -> None:
 )
 def test_who_knows_the_token_but_is_not_expected(tmp_path: Path, hello: dict[str, Any], error: str) -> None:
     async def scene(world: World, peer: Peer) -> None:
-        answer = await peer.ask({**hello, "token": world.token})
+        answer = await peer.ask({"protocol": VERSION, **hello, "token": world.token})
         assert answer
         assert answer["error"] == error
         assert await peer.read() is None
@@ -123,7 +126,7 @@ def test_who_knows_the_token_but_is_not_expected(tmp_path: Path, hello: dict[str
 )
 def test_requests_that_are_refused(tmp_path: Path, request_: object, error: str) -> None:
     async def scene(world: World, peer: Peer) -> None:
-        await peer.ask({"hello": "control", "token": world.token})
+        await peer.ask({"hello": "control", "protocol": VERSION, "token": world.token})
         numbered = {**request_, "id": 7} if isinstance(request_, dict) else request_
         answer = await peer.ask(numbered)
         assert answer
@@ -139,7 +142,7 @@ def test_requests_that_are_refused(tmp_path: Path, request_: object, error: str)
 
 def test_a_line_without_end_ends_the_connection(tmp_path: Path) -> None:
     async def scene(world: World, peer: Peer) -> None:
-        await peer.ask({"hello": "control", "token": world.token})
+        await peer.ask({"hello": "control", "protocol": VERSION, "token": world.token})
         answer = await peer.ask(b"x" * 70_000)
         assert answer
         assert answer["error"] == "too-long"
@@ -150,7 +153,7 @@ def test_a_line_without_end_ends_the_connection(tmp_path: Path) -> None:
 
 def test_a_long_press_delays_no_other_answer(tmp_path: Path) -> None:
     async def scene(world: World, peer: Peer) -> None:
-        await peer.ask({"hello": "control", "token": world.token})
+        await peer.ask({"hello": "control", "protocol": VERSION, "token": world.token})
         peer.send({"do": "press", "board": "b", "presses": 1, "down_ms": 300, "id": 1})
         listed = await peer.ask({"do": "list", "id": 2})
         assert listed
