@@ -28,6 +28,7 @@ def sigap(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.timeout(400)  # a week takes half a minute on an idle machine, more beside other tests
 @pytest.mark.parametrize("name", load.names())
 def test_story(name: str) -> None:
     result = story(name)
