@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from sigap.virtual_gateway import VirtualStore
 from simulator.scenario import explore as exploring
 from simulator.scenario import load, model, report
 from simulator.scenario.run import Result, dump, run
+from simulator.virtual.process import die_with_parent
 
 FINDS = Path("build/explore")
 LONG_S = 2.0
@@ -175,9 +177,20 @@ def _work(name: str, seed: int) -> Result:
     return run(load.load(name), name=name, seed=seed, make_store=VirtualStore)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this one, at once when it is interrupted; their boards end with them."""
     # Spawned, not forked: this process may have threads.
-    return ProcessPoolExecutor(workers or os.cpu_count() or 1, multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers or os.cpu_count() or 1, context, initializer=die_with_parent)
+    try:
+        yield pool
+    except BaseException:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _side_by_side(names: Sequence[str], seed: int, workers: int) -> Iterator[Result]:
@@ -185,19 +198,15 @@ def _side_by_side(names: Sequence[str], seed: int, workers: int) -> Iterator[Res
     longest_first = sorted(names, key=lambda name: -load.load(name).length_s)
     with _pool(workers) as pool:
         jobs = {name: pool.submit(_work, name, seed) for name in longest_first}
-        try:
-            waiting = set(jobs.values())
-            done = 0
-            while waiting:
-                ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for job in ended:
-                    done += 1
-                    result = job.result()
-                    mark = "ok" if result.passed else "FAIL"
-                    click.echo(f"{done:3}/{len(jobs)} {mark:4} {result.scenario} ({result.took_s:.1f} s)", err=True)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        waiting = set(jobs.values())
+        done = 0
+        while waiting:
+            ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for job in ended:
+                done += 1
+                result = job.result()
+                mark = "ok" if result.passed else "FAIL"
+                click.echo(f"{done:3}/{len(jobs)} {mark:4} {result.scenario} ({result.took_s:.1f} s)", err=True)
         yield from (jobs[name].result() for name in names)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -232,6 +233,9 @@ class Scenario(_Part):
         for step in self.steps:
             if step.at_s > self.length_s:
                 raise ValueError(f"a step at {step.at_s:g} s comes after the end ({self.length_s:g} s)")
+        for who in [getattr(step, "who", "all") for step in self.steps] + [each.who for each in self.expect]:
+            if who != "all" and not any(fnmatchcase(name, who) for name in names):
+                raise ValueError(f"no button is named {who}; there are {', '.join(names[:10])}")
         return self
 
     def names(self) -> list[str]:

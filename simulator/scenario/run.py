@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import shutil
 import tempfile
@@ -11,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sigap.problem import Problem
 from simulator.scenario.checkers import ALL, Broken, Checker
 from simulator.scenario.expect import Judge, stages_of
 from simulator.scenario.model import Scenario
@@ -19,6 +23,8 @@ from simulator.virtual.world import Registry
 
 MakeStore = Callable[[Path], Registry]
 MEMORY = Path("/dev/shm")  # the store's fdatasync costs nothing there, and no power cut of ours reaches it
+PREFIX = "sigap-scenario-"
+OWNER = "owner.lock"
 KEPT = ("opened", "alarm_joined", "accepted", "acknowledged", "dispatched", "on_scene", "closed", "reset")
 NOTICED = (*KEPT, "power", "wifi", "killed", "started", "starts", "stopped", "continued", "revoked", "replayed")
 CRASHED = "no-fault"
@@ -61,13 +67,29 @@ def run(
     more: for the world (another firmware folder).
     """
     began = time.perf_counter()
-    base = MEMORY if MEMORY.is_dir() else None
-    folder = Path(tempfile.mkdtemp(prefix="sigap-scenario-", dir=base))
+    base = MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())
+    _sweep(base)
+    folder = Path(tempfile.mkdtemp(prefix="new-" + PREFIX, dir=base))
     try:
-        with Stage(scenario, seed, folder, make_store, more) as stage:
-            return _run(stage, name, checkers, progress, notice, keep_trace, began)
+        with (folder / OWNER).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            folder = folder.rename(base / folder.name.removeprefix("new-"))  # only now can a sweep see it
+            with Stage(scenario, seed, folder, make_store, more) as stage:
+                return _run(stage, name, checkers, progress, notice, keep_trace, began)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise Problem(f"{base} is full, and {name} needs room for its flash images", "Free some space there") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(base: Path) -> None:
+    """Remove what a run that was killed has left: its lock is free."""
+    for folder in base.glob(PREFIX + "*"):
+        with contextlib.suppress(OSError), (folder / OWNER).open("r+") as lock:  # held, gone, or another user's
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(

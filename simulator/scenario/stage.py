@@ -118,31 +118,25 @@ class Stage:
         if isinstance(step, model.Press | model.Hold):
             method(step, at_us)  # hands are known beforehand, edge by edge
             return
-        if not hasattr(step, "who"):
+        if isinstance(step, model.BrokerStep | model.GatewayStep | model.Outside):
             self.world.kernel.at(at_us, lambda: method(step))
             return
-        for name in self._whom(step):
+        for name in self.who(step.who):
             spread = getattr(step, "spread_s", 0.0)
             moment = at_us + int(self.chance.uniform(0, spread) * 1e6)
             board = self.world.boards[name]
             self.world.kernel.at(moment, lambda board=board: method(step, board), board)
 
-    def _whom(self, step: Any) -> list[str]:
-        names = self.who(step.who)
-        if not names:
-            raise ValueError(f"no button is named {step.who}")
-        return names
-
     # Hands
 
     def _do_press(self, step: model.Press, at_us: int) -> None:
-        for name in self._whom(step):
+        for name in self.who(step.who):
             moment = at_us + int(self.chance.uniform(0, step.spread_s) * 1e6)
             steps = script(step.hands, step.presses, self.chance, bounce=step.bounce)
             self.world.boards[name].press(steps, moment)
 
     def _do_hold(self, step: model.Hold, at_us: int) -> None:
-        for name in self._whom(step):
+        for name in self.who(step.who):
             self.world.boards[name].press([(0.0, 0), (step.for_s * 1000, 1)], at_us)
 
     # Supply and surroundings

@@ -29,9 +29,15 @@ class BoardDied(RuntimeError):
     """The process ended by itself."""
 
 
-def _prepare() -> None:
+def die_with_parent() -> None:
+    """Let the system end this process when the one that started it ends, however that ends (Linux)."""
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prepare() -> None:
+    die_with_parent()
+    if _LIBC is not None:
         _LIBC.personality(ADDR_NO_RANDOMIZE)  # the same addresses, so the same order wherever it depends on one
 
 

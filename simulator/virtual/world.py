@@ -73,9 +73,13 @@ class VirtualWorld:
         self.boards: dict[str, Board] = {}
         self.device_names: dict[str, str] = {}  # board -> device's eight hex digits
         self._base = folder / "base.img"
-        image.build(self._base, image.firmware_files(firmware))
-        for button in buttons:
-            self.add(button)
+        try:
+            image.build(self._base, image.firmware_files(firmware))
+            for button in buttons:
+                self.add(button)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def add(self, button: Button) -> Board:
         """One more board, off; also while the world runs."""

@@ -21,7 +21,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 # its heap too. tests/system/test_board_heap.py holds both figures to what is there.
 ASYNCIO_KB = 4
 SHIMS_KB = 48
-PROMPT_KB = 1  # on top of those, with a serial port
+PROMPT_KB = 8  # on top of those, with a serial port: what is typed is compiled, and the firmware may have left little
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 

@@ -177,6 +177,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc, to see what is left running")
+@pytest.mark.timeout(300)
 def test_elsewhere_a_test_fails_and_one_is_interrupted_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "test_elsewhere.py").write_text(ELSEWHERE)
     base = tmp_path / "base"
@@ -194,7 +195,7 @@ def test_elsewhere_a_test_fails_and_one_is_interrupted_and_nothing_is_left(tmp_p
         assert processes_of(base / "sigap0") == [], "of the test that failed"
         running = "\n".join(processes_of(base / "sigap1"))
         process.send_signal(signal.SIGINT)
-        said = "".join(before) + process.communicate(timeout=LIMIT_S)[0]
+        said = "".join(before) + process.communicate(timeout=3 * LIMIT_S)[0]
     finally:
         process.kill()
         process.communicate()

@@ -113,6 +113,10 @@ TOP = "title: A story\nstory: Something happens to a button here.\nlength_s: 9\n
             TOP + "buttons:\n  - {name: a}\nsteps:\n  - {at_s: 30, do: press, who: a}\n",
             "a step at 30 s comes after the end",
         ),
+        (
+            TOP + "buttons:\n  - {name: a}\nsteps:\n  - {at_s: 3, do: press, who: b-*}\n",
+            "no button is named b-*; there are a",
+        ),
     ],
 )
 def test_a_mistake_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
