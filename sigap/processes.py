@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ from types import FrameType
 from sigap.problem import Problem
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a child gets when its parent dies
+FREE_PORTS = range(20_000, 32_000)
+FREE_PORT_TRIES = 100
 STOP_LIMIT_S = 5.0
 ENDS_WITHIN_S = 60.0  # a child that ends by itself more often than MOST_ENDS in this time is given up
 MOST_ENDS = 5
@@ -29,10 +32,17 @@ def sigap_command(*arguments: str) -> list[str]:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of the loopback interface that nobody listens on now.
+
+    Below the range from which the system takes ports for outgoing connections: there, another connection may have it
+    before who asked for it listens.
+    """
+    for _ in range(FREE_PORT_TRIES):
+        port = secrets.choice(FREE_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise Problem("no free TCP port was found", f"End what listens between {FREE_PORTS[0]} and {FREE_PORTS[-1]}")
 
 
 def require_free(port: int, what: str, todo: str) -> None:

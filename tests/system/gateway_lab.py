@@ -40,18 +40,13 @@ from panic_wire.frames import (
 )
 from panic_wire.keys import downlink_key, uplink_key
 from panic_wire.seal import open_frame, seal
+from sigap.processes import free_port
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/sbin")
 PASSWORD = "a long enough password"
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 CALLBACK_SECRET = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
 LIMIT_S = 10.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(holds: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:

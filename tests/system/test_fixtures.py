@@ -183,7 +183,14 @@ def test_elsewhere_a_test_fails_and_one_is_interrupted_and_nothing_is_left(tmp_p
     base = tmp_path / "base"
     command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", f"--basetemp={base}"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # A shell's background jobs ignore Ctrl-C, and what they start does too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout
