@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +21,7 @@ from sigap.problem import Problem
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a child gets when its parent dies
 FREE_PORTS = range(20_000, 32_000)
 FREE_PORT_TRIES = 100
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 STOP_LIMIT_S = 5.0
 ENDS_WITHIN_S = 60.0  # a child that ends by itself more often than MOST_ENDS in this time is given up
 MOST_ENDS = 5
@@ -55,9 +57,13 @@ def require_free(port: int, what: str, todo: str) -> None:
             raise Problem(f"port {port} for the {what} is in use", todo) from error
 
 
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
+    """Let the system end this process when the one that started it ends, however that ends (Linux).
+
+    For preexec_fn too: the library is loaded before the fork.
+    """
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, how)
 
 
 class Processes:
@@ -92,7 +98,7 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches us alone; we end the children in order
-                preexec_fn=_die_with_parent,
+                preexec_fn=partial(die_with_parent, signal.SIGTERM),
                 env={**os.environ, **(env or {})},
             )
 

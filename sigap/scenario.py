@@ -17,12 +17,11 @@ from typing import Any
 import click
 
 from sigap.problem import USAGE, Problem
-from sigap.processes import interruptible
+from sigap.processes import die_with_parent, interruptible
 from sigap.virtual_gateway import VirtualStore
 from simulator.scenario import explore as exploring
 from simulator.scenario import load, model, report
 from simulator.scenario.run import Result, dump, run
-from simulator.virtual.process import die_with_parent
 
 FINDS = Path("build/explore")
 LONG_S = 2.0
@@ -62,9 +61,8 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Print a story as its file says it."""
-    path = Path(name) if "/" in name or name.endswith(load.SUFFIX) else load.FOLDER / (name + load.SUFFIX)
     load.load(name)
-    click.echo(path.read_text(), nl=False)
+    click.echo(load.path_of(name).read_text(), nl=False)
 
 
 @scenario.command()

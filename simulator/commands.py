@@ -12,18 +12,11 @@ from typing import Any
 import click
 
 from sigap.problem import Problem
+from simulator.options import run_dir_option
 
 CAUSES = {1: "power-on", 2: "hard", 3: "watchdog", 4: "deep sleep", 5: "soft"}
 HOLD = [[0, 0], [10_200, 1], [10_800, 1]]  # [ms, level]: a little longer than a button asks for, and a pause
-RUN_DIR = click.option(
-    "--run-dir",
-    "--dir",
-    "run_dir",
-    type=click.Path(path_type=Path),
-    default=Path("var/run"),
-    show_default=True,
-    help="Where the running world left its world.json.",
-)
+RUN_DIR = run_dir_option("Where the running world left its world.json.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 

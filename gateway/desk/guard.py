@@ -16,22 +16,13 @@ from gateway.clock import Clock
 from gateway.registry import logins
 from gateway.registry.operators import ADMINISTRATOR, OPERATOR, Operator
 from gateway.store.engine import Store
+from sigap.headers import HEADERS
 
 COOKIE = "sigap_session"
 BODY_LIMIT_BYTES = 16 * 1024
 BODY_LIMIT_S = 10.0
 FAILURES, FAILURES_WITHIN_S = 5, 300.0
 MOST_REMEMBERED = 10_000
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cache-control": "no-store",
-}
 ANYBODY: tuple[str, ...] = ()
 STAFF = (OPERATOR, ADMINISTRATOR)
 

@@ -27,6 +27,15 @@ class Module:
         raise lacking(self.__name__ + "." + name, self._where)
 
 
+def readinto(self, buffer, count=-1):
+    """A stream's readinto, on its read()."""
+    taken = self.read(len(buffer) if count < 0 else min(count, len(buffer)))
+    if taken is None:
+        return None
+    buffer[: len(taken)] = taken
+    return len(taken)
+
+
 class Part:
     """Base of Pin, PWM, WLAN: a method that the shim lacks raises NotImplementedError when looked up."""
 

@@ -12,16 +12,9 @@ import click
 from sigap.problem import USAGE, Problem
 from simulator.faults.client import FaultClient
 from simulator.faults.model import CUTS, KEYS
+from simulator.options import run_dir_option
 
-RUN_DIR = click.option(
-    "--run-dir",
-    "--dir",
-    "run_dir",
-    type=click.Path(path_type=Path),
-    default=Path("var/run"),
-    show_default=True,
-    help="Where the running fault proxy left its faults.json.",
-)
+RUN_DIR = run_dir_option("Where the running fault proxy left its faults.json.")
 
 
 @click.group()

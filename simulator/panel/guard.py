@@ -10,17 +10,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
+from sigap.headers import HEADERS as PAGES
+
+HEADERS = {**PAGES, "cross-origin-resource-policy": "same-origin"}
 OPEN = ("/static/", "/assets/")  # files of ours: nothing of the world is in them
 REFUSED = "Open the link that `sigap sim` printed.\n"
 

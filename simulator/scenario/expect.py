@@ -37,12 +37,12 @@ def stages_of(stage: Stage, events: list[dict[str, Any]]) -> dict[str, dict[str,
 
 
 class Judge:
-    """find(expect) returns what does not hold."""
+    """find(expect) returns what does not hold. stages: what stages_of says."""
 
     def __init__(self, stage: Stage, events: list[dict[str, Any]]) -> None:
         self._stage, self._world, self._events = stage, stage.world, events
         self._alarms = stage.world.store.alarms()
-        self._stages = stages_of(stage, events)
+        self.stages = stages_of(stage, events)
 
     def find(self, expect: Expect) -> list[Broken]:
         broken: list[str] = []
@@ -75,7 +75,7 @@ class Judge:
         if expect.dark is not None:
             seen.append(("dark", observe.quiet(board.pins.since()), expect.dark))
         if expect.unreceipted is not None:
-            names = self._world.journal(name)
+            names = self._stage.journal_at_end(name)
             seen.append(("unreceipted alarms", sum(each.startswith("u") for each in names), expect.unreceipted))
         if expect.online is not None:
             seen.append(("online", bool(self._world.store.devices()[name]["online"]), expect.online))
@@ -88,7 +88,7 @@ class Judge:
     def _more(self, name: str, expect: Expect, real: list[dict[str, Any]]) -> list[str]:
         said = []
         if expect.stage is not None:
-            took = self._stages.get(name, {}).get(expect.stage)
+            took = self.stages.get(name, {}).get(expect.stage)
             if took is None:
                 said.append(f"{name}: no alarm was {expect.stage}")
             elif expect.within_s is not None and took > expect.within_s:

@@ -17,14 +17,19 @@ SUFFIX = ".yaml"
 MOST_SHOWN = 5
 
 
-def names(folder: Path = FOLDER) -> list[str]:
+def names() -> list[str]:
     """The names of the shipped scenarios."""
-    return sorted(path.stem for path in folder.glob("*" + SUFFIX))
+    return sorted(path.stem for path in FOLDER.glob("*" + SUFFIX))
 
 
-def load(name: str, folder: Path = FOLDER) -> Scenario:
+def path_of(name: str) -> Path:
+    """The file of a shipped scenario, or the path that `name` is."""
+    return Path(name) if "/" in name or name.endswith(SUFFIX) else FOLDER / (name + SUFFIX)
+
+
+def load(name: str) -> Scenario:
     """A shipped scenario by name, or a file by its path. Raises Problem."""
-    path = Path(name) if "/" in name or name.endswith(SUFFIX) else folder / (name + SUFFIX)
+    path = path_of(name)
     try:
         text = path.read_text()
     except OSError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import shutil
 import tempfile
 import time
@@ -14,9 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sigap.problem import Problem
 from simulator.scenario.checkers import ALL, Broken, Checker
-from simulator.scenario.expect import Judge, stages_of
+from simulator.scenario.expect import Judge
 from simulator.scenario.model import Scenario
 from simulator.scenario.stage import Stage
 from simulator.virtual.world import Registry
@@ -25,6 +26,7 @@ MakeStore = Callable[[Path], Registry]
 MEMORY = Path("/dev/shm")  # the store's fdatasync costs nothing there, and no power cut of ours reaches it
 PREFIX = "sigap-scenario-"
 OWNER = "owner.lock"
+MOST_RECORDED = 10_000  # frames of a button, for whoever replays them
 KEPT = ("opened", "alarm_joined", "accepted", "acknowledged", "dispatched", "on_scene", "closed", "reset")
 NOTICED = (*KEPT, "power", "wifi", "killed", "started", "starts", "stopped", "continued", "revoked", "replayed")
 CRASHED = "no-fault"
@@ -136,7 +138,7 @@ def _run(
         seed=stage.seed,
         passed=not broken,
         broken=[{"promise": each.promise, "at_s": each.at_us / 1e6, "why": each.why} for each in broken],
-        stages=stages_of(stage, events),
+        stages=judge.stages,
         virtual_s=length_s,
         took_s=round(time.perf_counter() - began, 2),
         digest=world.trace.digest(),
@@ -147,36 +149,27 @@ def _run(
 
 def _tap(stage: Stage, watching: list[Checker]) -> None:
     """Show every frame at the broker to the checkers; keep the uplinks, for whoever replays them."""
-    broker = stage.world.broker
     buttons = {device: name for name, device in stage.world.device_names.items()}
-    publish, route = broker.publish, broker.route
 
-    def tapped_publish(topic: str, payload: bytes) -> bool:
-        done = publish(topic, payload)
-        button = buttons.get(topic.split("/")[3])
-        if done and button:
+    def down(topic: str, payload: bytes) -> None:
+        if button := buttons.get(topic.split("/")[3]):
             for checker in watching:
                 checker.downlink(button, payload)
-        return done
 
-    def tapped_route(topic: str, payload: bytes, qos: int, retain: bool) -> None:
+    def up(topic: str, payload: bytes) -> None:
         button = buttons.get(topic.split("/")[3])
-        if button and topic.endswith("/up") and not stage.replaying:
+        if button and topic.endswith("/up"):
             kept = stage.recorded.setdefault(button, [])
-            if len(kept) < 10_000:
+            if len(kept) < MOST_RECORDED:
                 kept.append((topic, payload))
             for checker in watching:
                 checker.uplink(button, payload)
-        route(topic, payload, qos, retain)
 
-    broker.publish, broker.route = tapped_publish, tapped_route  # type: ignore[method-assign]
+    stage.world.broker.downlinks.append(down)
+    stage.world.broker.uplinks.append(up)
 
 
 def dump(scenario: Scenario) -> str:
     """The scenario as a file's text."""
-    import yaml
-
-    value = json.loads(scenario.model_dump_json(exclude_defaults=True))
-    for step, made in zip(scenario.steps, value.get("steps", []), strict=False):
-        made["do"] = step.do
+    value = scenario.model_dump(mode="json", exclude_defaults=True)
     return yaml.safe_dump(value, sort_keys=False, width=110, allow_unicode=True)

@@ -17,7 +17,7 @@ from simulator.virtual.board import Board
 from simulator.virtual.world import Button, Registry, VirtualWorld
 from simulator.world.presses import Script
 
-BATTERY_FULL_MV, BATTERY_EMPTY_MV = 4200, 3000
+BATTERY_EMPTY_MV = 3000
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Stage:
         self._levels: dict[str, Script] = {}
         self._modes: dict[str, list[tuple[float, Any]]] = {}
         self.world.trace.watchers.append(self._note)
-        self.replaying = False
+        self._journals: dict[str, list[str]] = {}
         self.recorded: dict[str, list[tuple[str, bytes]]] = {}
         self._start()
         for step in self.scenario.steps:
@@ -68,6 +68,12 @@ class Stage:
             for button, levels in self._levels.items()
             for began, at in gestures(levels)
         ]
+
+    def journal_at_end(self, button: str) -> list[str]:
+        """The names in a button's journal when the run is over: read once, whoever asks."""
+        if button not in self._journals:
+            self._journals[button] = self.world.journal(button)
+        return self._journals[button]
 
     def said(self, button: str) -> list[observe.Said]:
         """What the button's light has said, in order: in test mode it speaks another language."""
@@ -231,10 +237,8 @@ class Stage:
         topic = f"sigap/v1/d/{self.world.device_names[board.name]}/up"
         noise = [(topic, self.chance.randbytes(self.chance.randrange(0, 60))) for _ in range(step.garbage)]
         self.world.trace.add(self.world.kernel.now_us, board.name, "replayed", frames=len(recorded), garbage=len(noise))
-        self.replaying = True
         for name, payload in recorded + noise:
             broker.route(name, payload, 1, False)
-        self.replaying = False
 
 
 def _buttons(part: model.ButtonPart) -> list[Button]:

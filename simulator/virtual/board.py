@@ -10,17 +10,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from simulator.virtual.gps import BAUD, Sky
+from simulator.virtual.gps import Sky
 from simulator.virtual.kernel import LOOKAHEAD_US, NEVER, Kernel
 from simulator.virtual.net import Link, Service
 from simulator.virtual.process import BoardDied, BoardHung, Process
 from simulator.virtual.trace import Trace
 from simulator.world.pinlog import PinLog
 from simulator.world.presses import Script
+from simulator.world.protocol import VERSION
 from simulator.world.settings import WIFI
 from simulator.world.supply import CAUSES
 
-PROTOCOL = 1  # simulator/PROTOCOL.md
 BOOT_US = 700_000  # from power to the first line of boot.py (design: waking takes 0.7 s)
 PAGE_US, ERASE_US = 700, 45_000  # W25Q32JV datasheet, 9.6: page program 0.7 ms, sector erase 45 ms, typical
 TLS_US = 900_000  # an ECDHE-ECDSA handshake with the ESP32 at 160 MHz keeps it busy for about that long
@@ -191,7 +191,7 @@ class Board:
         self._trace.add(kernel.now_us, self.name, "power", on=True, cause=cause)
         self.now_us = self._started_us = kernel.now_us + BOOT_US
         setup = {
-            "protocol": PROTOCOL,
+            "protocol": VERSION,
             "now_us": self.now_us,
             "lookahead_us": LOOKAHEAD_US,
             "seed": self.chance.getrandbits(30),
@@ -221,10 +221,8 @@ class Board:
         self.link.power_off()
         now = self._kernel.now_us
         self._trace.add(now, self.name, "power", on=False)
-        for pin in self.pins.driven()[0]:
-            self.pins.add({"pin": pin, "value": 0, "t_ms": None, "by": "power", "at": now / 1000})
-        for pwm in self.pins.driven()[1]:
-            self.pins.add({"pwm": pwm, "freq": 0, "duty": 0, "t_ms": None, "by": "power", "at": now / 1000})
+        for entry in self.pins.darkening(now / 1000):
+            self.pins.add(entry)
 
     def close(self) -> None:
         if self._process is not None:
@@ -282,6 +280,3 @@ class Board:
         self.pins.add({"pin": pin, "value": level, "t_ms": None, "by": "world", "at": moment / 1000})
         self._trace.add(moment, self.name, "thumb", level=level)
         self.tell({"pin": pin, "value": level, "t_us": moment}, moment)
-
-
-__all__ = ["BAUD", "Board", "Plan"]

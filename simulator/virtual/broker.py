@@ -29,6 +29,9 @@ ROUND_US = 6_000_000  # Mosquitto looks for silent clients this often
 UNANSWERED = (mqtt.SUBACK, mqtt.UNSUBACK, mqtt.PINGRESP)  # Mosquitto takes them from anybody
 
 
+Watcher = Callable[[str, bytes], None]
+
+
 @dataclass
 class Message:
     """One message for the gateway. mid: what it acknowledges."""
@@ -61,6 +64,9 @@ class Broker:
         self._kept = False  # is there a session of the gateway: since its first SUBSCRIBE
         self._mid = 0
         self._stopped: list[Callable[[], None]] = []
+        # Who watches the wire is shown (topic, payload): of what a device may publish, of what the gateway published.
+        self.uplinks: list[Watcher] = []
+        self.downlinks: list[Watcher] = []
 
     def _open(self, connection: Connection) -> Session:
         return Session(self, connection)
@@ -89,6 +95,8 @@ class Broker:
             return False
         for session in list(self.sessions.values()):
             session.deliver(topic, payload)
+        for watch in self.downlinks:
+            watch(topic, payload)
         return True
 
     def route(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
@@ -307,6 +315,8 @@ class Session:
 
     def _route(self, one: mqtt.Publish) -> None:
         if self._may(one.topic, ("up", "state")):
+            for watch in self._broker.uplinks:
+                watch(one.topic, one.payload)
             self._broker.route(one.topic, one.payload, one.qos, one.retain)
         else:
             self._note("denied", topic=one.topic)

@@ -50,7 +50,6 @@ class Kernel:
         self._events: list[tuple[int, int, Action]] = []
         self._seen: list[tuple[int, int, int, Action]] = []
         self._barriers: dict[int, list[int]] = {}
-        self.rounds = 0
 
     def at(self, at_us: int, action: Action, runner: Runner | None = None) -> None:
         """Let `action` happen at `at_us`, or now if that is past. runner: whom it happens to (a barrier for it)."""
@@ -95,7 +94,6 @@ class Kernel:
                 granted.append(runner)
         for runner in granted:
             runner.collect()
-        self.rounds += 1
         if not granted:
             raise RuntimeError(f"virtual time stands still at {first_us} us")
 

@@ -16,8 +16,7 @@ from simulator.virtual.kernel import LOOKAHEAD_US, Kernel, Runner
 
 RTO_US = 200_000
 RTO_MOST_US = 60_000_000
-CONNECT_LIMIT_US = 75_000_000  # a SYN that nobody answers
-ECONNREFUSED, ECONNRESET, ETIMEDOUT = 111, 104, 110
+ECONNREFUSED, ECONNRESET = 111, 104
 ACK_EVERY = 1_500  # bytes, before an acknowledgement goes down alone
 
 
@@ -41,7 +40,7 @@ class Quality:
 
 @dataclass
 class Service:
-    """Something that listens. open(connection) gives its end, or None: refused. alive: False while it is stopped."""
+    """Something that listens. open(connection) gives its end, or None: refused."""
 
     open: Callable[[Connection], Peer | None]
     listening: bool = True

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
-import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from sigap.processes import LIBC, die_with_parent
 from simulator.world.process import launcher_folder, micropython
 
 # What launcher, shims and asyncio's queue in Python take on top of the board's own heap; see world/process.py.
 LOCKSTEP_KB = 130
 HANG_LIMIT_S = 20.0  # of real time, in which a board must come to its next wait
-PR_SET_PDEATHSIG, ADDR_NO_RANDOMIZE = 1, 0x0040000
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+ADDR_NO_RANDOMIZE = 0x0040000  # personality(2)
 
 
 class BoardHung(RuntimeError):
@@ -29,16 +26,10 @@ class BoardDied(RuntimeError):
     """The process ended by itself."""
 
 
-def die_with_parent() -> None:
-    """Let the system end this process when the one that started it ends, however that ends (Linux)."""
-    if _LIBC is not None:
-        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _prepare() -> None:
     die_with_parent()
-    if _LIBC is not None:
-        _LIBC.personality(ADDR_NO_RANDOMIZE)  # the same addresses, so the same order wherever it depends on one
+    if LIBC is not None:
+        LIBC.personality(ADDR_NO_RANDOMIZE)  # the same addresses, so the same order wherever it depends on one
 
 
 class Process:
@@ -54,7 +45,6 @@ class Process:
             "SIGAP_IMAGE": str(image.resolve()),
         }
         command = [str(micropython()), "-X", f"heapsize={heap_kb + LOCKSTEP_KB}k"]
-        self._console_path = console
         with console.open("wb") as output:
             self._process = subprocess.Popen(
                 [*command, "-c", "import virtual_board.lockstep.launcher"],

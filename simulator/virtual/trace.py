@@ -38,4 +38,6 @@ class Trace:
         return self._digest.hexdigest()
 
     def text(self) -> str:
-        return "".join(line + "\n" for line in self.lines)
+        """Every line; beyond the limit, how many more there were."""
+        left_off = [json.dumps({"left_off": self.left_off})] if self.left_off else []
+        return "".join(line + "\n" for line in self.lines + left_off)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from panic_wire.keys import broker_password
+from panic_wire.topics import device_id
 from simulator import image
 from simulator.virtual.board import Board, Plan
 from simulator.virtual.broker import Broker
@@ -32,6 +34,11 @@ class Registry(Store, Protocol):
         self, name: str, *, index: int, broker: tuple[str, int], key: bytes, **settings: Any
     ) -> dict[str, Any]: ...
     def revoke(self, name: str, now_us: int) -> None: ...
+
+
+def root_key(seed: int, button: str) -> bytes:
+    """The root key of a button of the world with this seed."""
+    return hashlib.sha256(f"{seed}/{button}/key".encode()).digest()[:16]
 
 
 @dataclass
@@ -84,11 +91,10 @@ class VirtualWorld:
     def add(self, button: Button) -> Board:
         """One more board, off; also while the world runs."""
         index = len(self.boards)
-        key = hashlib.sha256(f"{self.seed}/{button.name}/key".encode()).digest()[:16]
+        key = root_key(self.seed, button.name)
         host = BROKER_NAME if button.by_name else BROKER[0]
         settings = self.store.register(button.name, index=index, broker=(host, BROKER[1]), key=key, **button.settings)
-        password = settings["broker"].get("password") or _password(key, settings["device"])
-        self.broker.accounts[settings["device"]] = password.encode()
+        self.broker.accounts[settings["device"]] = broker_password(key, device_id(settings["device"])).encode()
         self.device_names[button.name] = settings["device"]
         path = self._folder / f"{button.name}.img"
         shutil.copyfile(self._base, path)
@@ -137,9 +143,3 @@ class VirtualWorld:
         """The names in a board's journal, as its flash holds them."""
         found = image.read_files(self._folder / f"{name}.img", "/journal")
         return sorted(path.rsplit("/", 1)[1] for path in found)
-
-
-def _password(key: bytes, device: str) -> str:
-    from panic_wire.keys import broker_password
-
-    return broker_password(key, int(device, 16))

@@ -120,11 +120,8 @@ class Board:
         for future in self._asked.values():
             future.cancel()
         self._asked.clear()
-        pins, pwms = self.pins.driven()
-        for pin in pins:
-            self._note({"pin": pin, "value": 0, "t_ms": None, "by": "power", "at": wall_ms()})
-        for pwm in pwms:
-            self._note({"pwm": pwm, "freq": 0, "duty": 0, "t_ms": None, "by": "power", "at": wall_ms()})
+        for entry in self.pins.darkening(wall_ms()):
+            self._note(entry)
 
     async def _read_console(self, running: asyncio.subprocess.Process) -> None:
         assert running.stdout

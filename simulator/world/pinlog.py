@@ -37,6 +37,14 @@ class PinLog:
     def since(self, seq: int = 0) -> list[dict[str, Any]]:
         return [entry for entry in self._entries if entry["seq"] > seq]
 
+    def darkening(self, at: float) -> list[dict[str, Any]]:
+        """The entries for a supply that goes at `at` (Unix ms): every pin that was driven is dark. Not added yet."""
+        gone = {"t_ms": None, "by": "power", "at": at}
+        pins, pwms = self.driven()
+        return [{"pin": pin, "value": 0, **gone} for pin in pins] + [
+            {"pwm": pwm, "freq": 0, "duty": 0, **gone} for pwm in pwms
+        ]
+
     def driven(self) -> tuple[dict[int, int], dict[int, int]]:
         """({pin: level}, {pwm pin: duty}) that are not zero: what goes dark when the supply does."""
         return {n: v for n, v in self._pins.items() if v}, {n: v for n, v in self._pwms.items() if v}

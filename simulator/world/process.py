@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import hashlib
 import os
-import signal
 import sys
 from pathlib import Path
 
 from sigap.problem import missing
+from sigap.processes import die_with_parent
 from simulator import image
 from simulator.world.prompt import Prompt
 
 BOARD_SOURCES = Path(__file__).resolve().parents[1] / "board"
-PR_SET_PDEATHSIG = 1  # prctl(2)
 # What launcher and shims take of the heap, measured. On a chip they are C and take none: a board gets this on top of
 # its heap. `sigap board memory` says 50.8 kB (launcher); asyncio's 4 kB in it are not the shims', as a chip has them in
 # its heap too. tests/system/test_board_heap.py holds both figures to what is there.
 ASYNCIO_KB = 4
 SHIMS_KB = 48
 PROMPT_KB = 8  # on top of those, with a serial port: what is typed is compiled, and the firmware may have left little
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def micropython() -> Path:
@@ -47,11 +44,6 @@ def launcher_folder(cache: Path = image.CACHE) -> Path:
         part.write_bytes(content)
         os.replace(part, path)
     return folder
-
-
-def _die_with_parent() -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def spawn(
@@ -98,7 +90,7 @@ async def spawn(
             env=environment,
             pass_fds=(wake_read, wake_write),
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
             limit=64 << 10,
         )
     finally:

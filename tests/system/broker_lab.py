@@ -21,6 +21,8 @@ LIMIT_S = 9.0  # for what must come; Mosquitto notices silence within 6 s
 CLOSED, NOTHING = "closed", "nothing"
 ONE, TWO = Device(0x51, "one", bytes(16)), Device(0x52, "two", bytes(range(16)))
 NAMES = {device.id: topics.device_name(device.id) for device in (ONE, TWO)}
+UP, STATE, DOWN = (of(NAMES[ONE.id]) for of in (topics.up, topics.state, topics.down))
+UP_2, STATE_2, DOWN_2 = (of(NAMES[TWO.id]) for of in (topics.up, topics.state, topics.down))
 PASSWORDS = {device.id: broker_password(device.root_key, device.id).encode() for device in (ONE, TWO)}
 KINDS = {
     mqtt.CONNACK: "CONNACK",
@@ -247,5 +249,5 @@ def acknowledge(mid: int) -> bytes:
 
 ACCEPTED = "CONNACK 00 00"
 PING, BYE = mqtt.pack(mqtt.PINGREQ), mqtt.pack(mqtt.DISCONNECT)
-WILL = (topics.state(NAMES[ONE.id]), b"offline", 1, True)
+WILL = (STATE, b"offline", 1, True)
 GONE = f"{WILL[0]} 'offline' q1"  # the will, as the gateway hears it

@@ -15,11 +15,14 @@ from broker_lab import (
     ACCEPTED,
     BYE,
     CLOSED,
+    DOWN,
     GONE,
-    NAMES,
     ONE,
     PING,
+    STATE,
+    STATE_2,
     TWO,
+    UP,
     WILL,
     Lab,
     Script,
@@ -34,12 +37,9 @@ from broker_sides import broker_model, model, mosquitto
 
 from gateway.broker.files import write_broker_files
 from gateway.settings import BrokerSettings
-from panic_wire import topics
 from simulator.virtual import broker, mqtt
 
 SCRIPTS: list[Script] = []
-UP, STATE, DOWN = (of(NAMES[ONE.id]) for of in (topics.up, topics.state, topics.down))
-STATE_2 = topics.state(NAMES[TWO.id])
 
 
 def script(one: Script) -> Script:

@@ -11,11 +11,14 @@ from broker_lab import (
     ACCEPTED,
     BYE,
     CLOSED,
+    DOWN,
+    DOWN_2,
     GONE,
-    NAMES,
-    ONE,
     PING,
+    STATE_2,
     TWO,
+    UP,
+    UP_2,
     WILL,
     Lab,
     Script,
@@ -30,12 +33,9 @@ from broker_lab import (
 from broker_sides import model, mosquitto
 from gateway_lab import MOSQUITTO
 
-from panic_wire import topics
 from simulator.virtual import mqtt
 
 SCRIPTS: list[Script] = []
-UP, STATE, DOWN = (of(NAMES[ONE.id]) for of in (topics.up, topics.state, topics.down))
-UP_2, STATE_2, DOWN_2 = (of(NAMES[TWO.id]) for of in (topics.up, topics.state, topics.down))
 MOST = 4096  # max_packet_size of the generated configuration
 
 

@@ -8,12 +8,11 @@ measured length and no cryptography: a real one would need the real random numbe
 import binascii
 import io
 
-from ..parts import Module, lacking
+from ..parts import Module, lacking, readinto
 from .steps import BUSY
 
 AF_INET, SOCK_STREAM = 2, 1
-EAGAIN, ECONNRESET, ENOTCONN, EINPROGRESS, ECONNREFUSED = 11, 104, 107, 115, 111
-ECONNABORTED, EHOSTUNREACH, EBADF, ETIMEDOUT = 103, 113, 9, 110
+EHOSTUNREACH, EINPROGRESS, ENOTCONN, EBADF = 113, 115, 107, 9
 NAME_FAILED = -202
 SEND_BUFFER_BYTES = 5744
 MOST_SOCKETS = 10  # LWIP_MAX_SOCKETS of the ESP32 port
@@ -87,13 +86,7 @@ class Socket(io.IOBase):
             raise OSError(EBADF)
         return b"" if self._state == "ended" else None
 
-    def readinto(self, buffer, count=-1):
-        taken = self.read(len(buffer) if count < 0 else min(count, len(buffer)))
-        if taken is None:
-            return None
-        buffer[: len(taken)] = taken
-        return len(taken)
-
+    readinto = readinto
     recv = read
 
     def readline(self):

@@ -5,7 +5,7 @@ What the world's receivers say arrives in a buffer of `rxbuf` bytes, the rest is
 
 import io
 
-from ..parts import lacking
+from ..parts import lacking, readinto
 
 _POLL, _READABLE, _WRITABLE = 3, 1, 4  # MP_STREAM_POLL and its flags
 
@@ -53,12 +53,7 @@ class UART(io.IOBase):
         taken, self._data = self._data[:count], self._data[count:]
         return taken
 
-    def readinto(self, buffer, count=-1):
-        taken = self.read(len(buffer) if count < 0 else min(count, len(buffer)))
-        if taken is None:
-            return None
-        buffer[: len(taken)] = taken
-        return len(taken)
+    readinto = readinto
 
     def readline(self):
         end = self._data.find(b"\n")

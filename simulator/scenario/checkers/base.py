@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from panic_wire.frames import STATUS, FrameError, Header, unpack_header, unpack_
 from panic_wire.keys import downlink_key
 from panic_wire.seal import open_frame
 from simulator.scenario.stage import Stage
+from simulator.virtual.world import root_key
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,6 @@ class Checker:
     def fail(self, why: str, at_us: int | None = None) -> None:
         if len(self.broken) < self.MOST:
             self.broken.append(Broken(self.name, self.world.kernel.now_us if at_us is None else at_us, why))
-
-
-def root_key(seed: int, button: str) -> bytes:
-    """As simulator.virtual.world gives it."""
-    return hashlib.sha256(f"{seed}/{button}/key".encode()).digest()[:16]
 
 
 def read_status(stage: Stage, button: str, frame: bytes) -> tuple[Header, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from panic_wire.frames import is_downlink
@@ -83,17 +84,17 @@ class UnreceiptedStaysInJournal(Checker):
         elif entry["what"] == "worn":
             self._dying.add(who)
         elif entry["what"] == "power" and not entry["on"]:
-            self._look(who)
+            self._look(who, self.world.journal)
 
     def downlink(self, button: str, frame: bytes) -> None:
         status = read_status(self.stage, button, frame)
         if status and status[1]:
             self._open.get(button, set()).discard(status[1])
 
-    def _look(self, button: str) -> None:
+    def _look(self, button: str, journal: Callable[[str], list[str]]) -> None:
         if button in self._dying or not self._open.get(button):
             return
-        names = self.world.journal(button)
+        names = journal(button)
         for activation in sorted(self._open[button]):
             self.seen += 1
             if f"u{activation:08x}" not in names:
@@ -101,7 +102,7 @@ class UnreceiptedStaysInJournal(Checker):
 
     def end(self) -> None:
         for button in self.world.boards:
-            self._look(button)
+            self._look(button, self.stage.journal_at_end)
 
 
 class IdentitiesNeverReused(Checker):

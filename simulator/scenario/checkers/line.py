@@ -15,6 +15,12 @@ GATEWAY_QUEUE = 22_000  # gateway/ingest/intake.py: MOST_QOS0 + MOST_QOS1
 JOURNAL = 6  # firmware/panic/journal.py: CAPACITY
 
 
+def _disturbs_all(entry: dict[str, Any]) -> bool:
+    """Something happened to broker or gateway that every button feels."""
+    happened = entry["what"] in ("stopped", "continued", "killed", "started", "starts", "cannot-commit")
+    return happened and entry["who"] in ("broker", "gateway")
+
+
 class ReceiptedIsStored(Checker):
     name = "receipt-is-commit"
     promise = "The gateway sends a receipt only when the alarm is in its store"
@@ -33,7 +39,7 @@ class ReceiptedIsStored(Checker):
         """And none has gone from the store since: what was receipted is there still."""
         stored = {(each["device"], each["activation"]) for each in self.world.store.alarms()}
         for button, board in self.world.boards.items():
-            for name in [] if board.worn else self.world.journal(button):
+            for name in [] if board.worn else self.stage.journal_at_end(button):
                 if name.startswith("r") and (button, int(name[1:], 16)) not in stored:
                     self.fail(f"{button} has a receipt for alarm {int(name[1:], 16)}, which is not in the store")
 
@@ -55,12 +61,9 @@ class EveryAlarmArrives(Checker):
         found = ALARM.match(entry["text"]) if what == "console" else None
         if found and not found[1]:
             self._made[who, int(found[2])] = entry["at_us"]
-        elif what in ("power", "wifi", "network", "reset", "worn") or who in ("broker", "gateway"):
-            if what in ("stopped", "continued", "killed", "started", "starts", "cannot-commit"):
-                self._trouble_us["all"] = entry["at_us"]
-            elif who not in ("broker", "gateway"):
-                self._trouble_us[who] = entry["at_us"]
-        elif what == "replayed":
+        elif _disturbs_all(entry):
+            self._trouble_us["all"] = entry["at_us"]
+        elif what in ("power", "wifi", "network", "reset", "worn", "replayed"):
             self._trouble_us[who] = entry["at_us"]
         if what == "revoked":
             self._ended.add(entry["button"])
@@ -95,11 +98,9 @@ class SilenceIsNoticed(Checker):
 
     def see(self, entry: dict[str, Any]) -> None:
         who, what = entry["who"], entry["what"]
-        if who in ("broker", "gateway"):
-            if what in ("stopped", "continued", "killed", "started", "starts", "cannot-commit"):
-                self._services_us = entry["at_us"]
-            return
-        if what == "power" and entry["on"]:
+        if _disturbs_all(entry):
+            self._services_us = entry["at_us"]
+        elif what == "power" and entry["on"]:
             self._since.pop(who, None)
         elif what == "power":
             since = self._since[who] = entry["at_us"]
@@ -127,5 +128,5 @@ class NoQueueAboveItsBound(Checker):
         if world.gateway.most_queued > GATEWAY_QUEUE:
             self.fail(f"{world.gateway.most_queued} messages waited in the gateway, of {GATEWAY_QUEUE}")
         for button, board in world.boards.items():
-            if not board.worn and len(names := world.journal(button)) > JOURNAL:
+            if not board.worn and len(names := self.stage.journal_at_end(button)) > JOURNAL:
                 self.fail(f"{button} has {len(names)} alarms in its journal, of {JOURNAL}")
