@@ -9,24 +9,32 @@ from typing import Any, NoReturn
 import click
 
 from panic_wire.frames import (
+    COMMAND_NAMES,
+    CRASH_TEXT,
     GESTURE_NAMES,
     HEADER_BYTES,
-    HEARTBEAT,
+    LOCATION,
+    REPORT_NAMES,
+    RESULT_NAMES,
+    SET_TIME,
     STAGE_NAMES,
     STATUS,
     TAG_BYTES,
+    TROUBLE_NAMES,
     TYPE_NAMES,
     Alarm,
+    Cancel,
+    Command,
     FrameError,
     Header,
     Heartbeat,
+    Report,
     Status,
+    Trouble,
     alarm_id,
     is_downlink,
-    unpack_alarm,
+    unpack_body,
     unpack_header,
-    unpack_heartbeat,
-    unpack_status,
 )
 from panic_wire.keys import downlink_key, uplink_key
 from panic_wire.seal import open_frame
@@ -37,7 +45,7 @@ _SEPARATORS = " \t\r\n:"
 _AGE_CAP_MS = 0xFFFFFFFF
 _CAP_16 = 0xFFFE
 
-Body = Alarm | Heartbeat | Status
+Body = Alarm | Heartbeat | Status | Cancel | Trouble | Report | Command
 
 STAGE_WORDS = {
     "receipt": "receipt: the gateway has committed it to disk",
@@ -98,13 +106,7 @@ def _read(text: str, key_text: str | None) -> tuple[Header, Body | None]:
     except FrameError as error:
         todo = f"Check that the key is that of device {device_name(header.device)} and that no byte is missing"
         raise _Failure(error.reason, str(error), todo, FAILED, header) from error
-    return header, _unpack(header.type, body)
-
-
-def _unpack(number: int, body: bytes) -> Body:
-    if number == HEARTBEAT:
-        return unpack_heartbeat(body)
-    return unpack_status(body) if number == STATUS else unpack_alarm(body)
+    return header, unpack_body(header.type, body)
 
 
 def _header_json(header: Header) -> dict[str, Any]:
@@ -124,7 +126,9 @@ def _document(header: Header, body: Body | None) -> dict[str, Any]:
     fields: dict[str, Any] = body.to_dict()
     if isinstance(body, Heartbeat):
         fields["firmware"] = ".".join(str(part) for part in body.firmware)
-    elif body.activation:
+    elif isinstance(body, Report | Command):
+        fields["content"] = body.content.hex()
+    elif isinstance(body, Alarm | Status | Cancel) and body.activation:
         document["alarm"] = alarm_id(header.device, body.activation)
     document["body"] = fields
     return document
@@ -160,7 +164,7 @@ def _position(alarm: Alarm) -> str:
     return f"{where} ({accuracy}, {age})"
 
 
-def _flags(record: Alarm | Heartbeat, names: dict[str, str]) -> str:
+def _flags(record: Alarm | Heartbeat | Cancel, names: dict[str, str]) -> str:
     return ", ".join(words for name, words in names.items() if getattr(record, name)) or "none"
 
 
@@ -174,6 +178,8 @@ def _alarm_lines(header: Header, alarm: Alarm) -> list[tuple[str, str]]:
         "fixed_site": "fixed site",
         "age_is_minimum": "age is a minimum",
         "repeated": "repeated",
+        "moved": "moved from where it was mounted",
+        "doubtful": "the newest position is doubtful",
     }
     gesture = GESTURE_NAMES.get(alarm.gesture, f"unknown (number {alarm.gesture})")
     return [
@@ -187,7 +193,13 @@ def _alarm_lines(header: Header, alarm: Alarm) -> list[tuple[str, str]]:
 
 
 def _heartbeat_lines(beat: Heartbeat) -> list[tuple[str, str]]:
-    flags = {"silent": "silent", "fixed_site": "fixed site", "has_fix": "GPS has a fix"}
+    flags = {
+        "silent": "silent",
+        "fixed_site": "fixed site",
+        "has_fix": "GPS has a fix",
+        "clock_known": "clock is known",
+        "test_mode": "test mode",
+    }
     return [
         ("uptime", _duration(beat.uptime_s * 1000)),
         ("battery", _battery(beat.battery_mv)),
@@ -198,6 +210,24 @@ def _heartbeat_lines(beat: Heartbeat) -> list[tuple[str, str]]:
         ("open alarms", str(beat.open_alarms)),
         ("lost edges", str(beat.lost_edges)),
     ]
+
+
+def _named(names: dict[int, str], number: int) -> str:
+    return names.get(number, f"unknown (number {number})").replace("_", " ")
+
+
+def _report_lines(report: Report) -> list[tuple[str, str]]:
+    lines = [("report", _named(REPORT_NAMES, report.kind))]
+    if report.kind == CRASH_TEXT:
+        return [*lines, ("part", str(report.code)), ("text", report.text())]
+    lines += [("answers", f"command {report.ref}"), ("result", _named(RESULT_NAMES, report.code))]
+    if report.kind != LOCATION:
+        return [*lines, ("text", report.text() or "none")]
+    where = report.position()
+    if where is None:
+        return [*lines, ("position", "no fix")]
+    lat, lon, accuracy, fix_age = where
+    return [*lines, ("position", _position(Alarm(0, lat_e7=lat, lon_e7=lon, accuracy_m=accuracy, fix_age_s=fix_age)))]
 
 
 def _lines(header: Header, body: Body | None) -> list[tuple[str, str]]:
@@ -214,8 +244,29 @@ def _lines(header: Header, body: Body | None) -> list[tuple[str, str]]:
     elif isinstance(body, Heartbeat):
         lines += _heartbeat_lines(body)
     elif isinstance(body, Status):
-        about = alarm_id(header.device, body.activation) if body.activation else "none: answers a heartbeat"
+        about = (
+            alarm_id(header.device, body.activation)
+            if body.activation
+            else "none: answers a heartbeat, trouble or report"
+        )
         lines.append(("alarm", about))
+    elif isinstance(body, Cancel):
+        lines += [
+            ("alarm", alarm_id(header.device, body.activation)),
+            ("cancelled", f"{_duration(body.age_ms)} before sealing"),
+            ("flags", _flags(body, {"duress": "under duress", "repeated": "repeated"})),
+        ]
+    elif isinstance(body, Trouble):
+        lines += [
+            ("trouble", f"{_named(TROUBLE_NAMES, body.kind)}, {'ended' if body.ended else 'began'}"),
+            ("since", f"{_duration(body.age_s * 1000)} before sealing"),
+            ("value", str(body.value)),
+        ]
+    elif isinstance(body, Report):
+        lines += _report_lines(body)
+    elif isinstance(body, Command):
+        content = body.content.hex() if body.code == SET_TIME else body.content.decode("utf-8", "replace")
+        lines += [("command", _named(COMMAND_NAMES, body.code)), ("content", content or "none")]
     return lines
 
 

@@ -14,7 +14,7 @@ from panic.position import Position
 from panic.sender import Sender
 from panic.supervision import Supervision
 from panic.ticks import Elapsed, ticks_add, ticks_diff
-from panic_wire.bodies import unpack_status
+from panic_wire.bodies import status_activation
 from panic_wire.header import CLOSED, RECEIPT, STAGE_NAMES, STATUS, FrameError
 from panic_wire.seal import open_frame
 
@@ -124,7 +124,7 @@ class Device:
                 raise FrameError("bad-header", "only status frames come down")
             if header.device != self._settings.device or not self._counter.used(header.epoch, header.counter):
                 raise FrameError("bad-header", "a status frame that answers no frame of ours")
-            activation = unpack_status(body).activation
+            activation = status_activation(body)
         except FrameError as error:
             self.refused_frames += 1
             self._log("frame refused: %s" % error)

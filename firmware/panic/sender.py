@@ -6,7 +6,7 @@ again without end; a receipted one is announced after each reconnect, so that th
 
 from panic.retry import RetryPolicy
 from panic.ticks import ticks_add, ticks_diff
-from panic_wire.bodies import Alarm
+from panic_wire.bodies import AGE_IS_MINIMUM, FIXED_SITE, REPEATED, SILENT, pack_alarm
 from panic_wire.header import ALARM, HEARTBEAT, TEST, Header
 from panic_wire.seal import seal
 
@@ -16,6 +16,7 @@ class Sender:
 
     def __init__(self, settings, counter, alarms, random_u32, policy=None):
         self._settings = settings
+        self._flags = (SILENT if settings.silent else 0) | (FIXED_SITE if settings.fixed_site else 0)
         self._counter = counter
         self._alarms = alarms
         self._random_u32 = random_u32
@@ -60,31 +61,18 @@ class Sender:
             elif fix_age is not None:
                 fix_age += age_ms // 1000
             position = (lat, lon, accuracy, fix_age)
-        lat, lon, accuracy, fix_age = position or (None, None, None, None)
-        body = Alarm(
-            alarm.activation,
-            gesture=alarm.gesture,
-            silent=self._settings.silent,
-            fixed_site=self._settings.fixed_site,
-            age_is_minimum=alarm.age_is_minimum,
-            repeated=alarm.repeated,
-            age_ms=age_ms,
-            lat_e7=lat,
-            lon_e7=lon,
-            accuracy_m=accuracy,
-            fix_age_s=fix_age,
-            battery_mv=battery_mv,
-        )
-        frame = self._seal(TEST if alarm.test else ALARM, body.pack())
+        flags = self._flags | (AGE_IS_MINIMUM if alarm.age_is_minimum else 0) | (REPEATED if alarm.repeated else 0)
+        body = pack_alarm(alarm.activation, alarm.gesture, flags, age_ms, position, battery_mv)
+        frame = self._seal(TEST if alarm.test else ALARM, body)
         alarm.repeated = True
         alarm.must_announce = False
         alarm.tries += 1
         alarm.next_try = ticks_add(now, self._policy.wait_ms(alarm.tries, self._random_u32))
         return frame
 
-    def heartbeat_frame(self, heartbeat):
-        """A sealed panic_wire Heartbeat."""
-        return self._seal(HEARTBEAT, heartbeat.pack())
+    def heartbeat_frame(self, body):
+        """The sealed frame of a packed heartbeat."""
+        return self._seal(HEARTBEAT, body)
 
     def _seal(self, type, body):
         counter = self._counter.take_counter()

@@ -2,7 +2,7 @@
 
 from panic import FIRMWARE
 from panic.ticks import ticks_add, ticks_diff
-from panic_wire.bodies import Heartbeat
+from panic_wire.bodies import FIXED_SITE, HAS_FIX, SILENT, pack_heartbeat
 
 
 class Supervision:
@@ -39,16 +39,15 @@ class Supervision:
         self.unanswered = 0
 
     def heartbeat(self, settings, board, uptime_s, has_fix, open_alarms):
-        """The panic_wire Heartbeat as of now."""
-        return Heartbeat(
-            uptime_s=uptime_s,
-            battery_mv=board.battery_mv(),
-            rssi_dbm=board.rssi_dbm(),
-            silent=settings.silent,
-            fixed_site=settings.fixed_site,
-            has_fix=has_fix,
-            firmware=FIRMWARE,
-            reset_cause=board.reset_cause(),
-            open_alarms=open_alarms,
-            lost_edges=self.lost_edges,
+        """The body of a heartbeat as of now."""
+        flags = (SILENT if settings.silent else 0) | (FIXED_SITE if settings.fixed_site else 0)
+        return pack_heartbeat(
+            uptime_s,
+            board.battery_mv(),
+            board.rssi_dbm(),
+            flags | (HAS_FIX if has_fix else 0),
+            FIRMWARE,
+            board.reset_cause(),
+            open_alarms,
+            self.lost_edges,
         )

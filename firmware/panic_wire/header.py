@@ -13,6 +13,7 @@ CANCEL = 3
 TEST = 4
 HEARTBEAT = 5
 TROUBLE = 6
+REPORT = 7
 STATUS = 8
 COMMAND = 9
 
@@ -23,6 +24,7 @@ TYPE_NAMES = {
     TEST: "test",
     HEARTBEAT: "heartbeat",
     TROUBLE: "trouble",
+    REPORT: "report",
     STATUS: "status",
     COMMAND: "command",
 }
@@ -45,9 +47,19 @@ STAGE_NAMES = {
 
 HEADER_BYTES = 14
 TAG_BYTES = 8
-# Types with a body in this version; the other names are reserved and refused.
-BODY_BYTES = {ALARM: 24, ALARM_UPDATE: 24, TEST: 24, HEARTBEAT: 14, STATUS: 4}
-MAX_FRAME_BYTES = 46
+# Every other type is reserved and refused.
+BODY_BYTES = {
+    ALARM: 24,
+    ALARM_UPDATE: 24,
+    CANCEL: 9,
+    TEST: 24,
+    HEARTBEAT: 14,
+    TROUBLE: 10,
+    REPORT: 96,
+    STATUS: 4,
+    COMMAND: 96,
+}
+MAX_FRAME_BYTES = 118
 
 _U32 = 0xFFFFFFFF
 _HEADER = ">BBIII"
@@ -115,9 +127,7 @@ class Header(Record):
 
 def _need_type(number):
     if number not in BODY_BYTES:
-        name = TYPE_NAMES.get(number)
-        named = "%d (%s)" % (number, name) if name else "%d" % number
-        raise FrameError("reserved-type", "type %s is reserved; this version of Sigap does not read it" % named)
+        raise FrameError("reserved-type", "type %d is reserved; this version of Sigap does not read it" % number)
 
 
 def _need_stage(number, stage):

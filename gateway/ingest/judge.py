@@ -13,17 +13,19 @@ from typing import Generic, Protocol, TypeVar
 
 from panic_wire import topics
 from panic_wire.frames import (
+    ALARM,
+    ALARM_UPDATE,
     HEARTBEAT,
     MAX_FRAME_BYTES,
+    TEST,
     TYPE_NAMES,
     Alarm,
     FrameError,
     Header,
     Heartbeat,
     is_downlink,
-    unpack_alarm,
+    unpack_body,
     unpack_header,
-    unpack_heartbeat,
 )
 from panic_wire.keys import downlink_key, uplink_key
 from panic_wire.seal import open_frame
@@ -48,6 +50,8 @@ REASONS = {
     "replayed": "an authentic frame that was here before",
     "poison": "a fault of the gateway's own; the log has the traceback",
 }
+
+TAKEN = (ALARM, ALARM_UPDATE, TEST, HEARTBEAT)
 
 
 class Known(Protocol):
@@ -128,6 +132,8 @@ def _judge_header(header: Header, name: str) -> Rejection | None:
     said = TYPE_NAMES[header.type]
     if is_downlink(header.type):
         return Rejection("downlink-type", f"a {said} frame, which only a gateway sends")
+    if header.type not in TAKEN:
+        return Rejection("reserved-type", f"a {said} frame, which this gateway does not take yet")
     if topics.device_name(header.device) != name:
         return Rejection(
             "topic-mismatch", f"the frame is from {topics.device_name(header.device)}, the topic is of {name}"
@@ -146,8 +152,7 @@ def _judge_device(device: Known | None, device_id: int) -> Rejection | None:
 def _open(device: D, header: Header, payload: bytes) -> Opened[D] | Rejection:
     try:
         _, body = open_frame(uplink_key_of(device.root_key, device.id), payload)
-        unpack = unpack_heartbeat if header.type == HEARTBEAT else unpack_alarm
-        return Opened(device, header, unpack(body))
+        return Opened(device, header, unpack_body(header.type, body))
     except FrameError as error:
         return Rejection(error.reason, str(error))
 

@@ -18,6 +18,8 @@ from panic_wire.keys import SALT, broker_password, downlink_key, uplink_key
 from panic_wire.seal import nonce, open_frame, seal
 
 PAGE = (Path(panic_wire.__file__).parent / "CONTRACT.md").read_text(encoding="utf-8")
+# What a table of section 2 lists by number, or by bit, beside the bytes.
+NUMBERED = {*frames.STAGE_NAMES.values(), *frames.TROUBLE_NAMES.values(), *frames.COMMAND_NAMES.values(), *Alarm.FLAGS}
 SLUGS = (
     "empty",
     "not-sigap-v1",
@@ -67,16 +69,42 @@ def test_stages() -> None:
     assert {int(row[0]): row[1] for row in table} == frames.STAGE_NAMES
 
 
+@pytest.mark.parametrize("names", [frames.TROUBLE_NAMES, frames.COMMAND_NAMES])
+def test_kinds_of_trouble_and_commands(names: dict[int, str]) -> None:
+    table = [row for row in rows(section(2)) if len(row) == 3 and row[1] in names.values()]
+    assert {int(row[0]): row[1] for row in table} == names
+
+
+def test_kinds_of_report() -> None:
+    for number, name in frames.REPORT_NAMES.items():
+        assert f"{number} {name}" in section(2)
+    for number, name in frames.RESULT_NAMES.items():
+        assert f"{number} {name}" in section(2)
+
+
 def test_flags_of_an_alarm() -> None:
-    table = {row[1]: int(row[0], 16) for row in rows(section(2)) if re.fullmatch("0[0-9]", row[0])}
+    found = re.search(r"^### Alarm .*?(?=^### )", PAGE, re.M | re.S)
+    assert found
+    table = {row[1]: int(row[0], 16) for row in rows(found.group()) if re.fullmatch("[0-9]{2}", row[0])}
     fields = {"silent": "silent", "fixed site": "fixed_site", "age is a minimum": "age_is_minimum"}
-    fields["repeated"] = "repeated"
+    fields |= {name: name for name in ("repeated", "moved", "doubtful")}
     assert set(table) == set(fields)
     for words, name in fields.items():
         assert Alarm(1, **{name: True}).pack()[5] == table[words]
 
 
-@pytest.mark.parametrize(("heading", "size"), [("Alarm", 24), ("Heartbeat", 14), ("Status", 4)])
+@pytest.mark.parametrize(
+    ("heading", "size"),
+    [
+        ("Alarm", 24),
+        ("Heartbeat", 14),
+        ("Cancel", 9),
+        ("Trouble", 10),
+        ("Report", 96),
+        ("Command", 96),
+        ("Status", 4),
+    ],
+)
 def test_the_bytes_of_a_body_are_all_described_once(heading: str, size: int) -> None:
     found = re.search(rf"^### {heading} .*?(?=^###? |\Z)", PAGE, re.M | re.S)
     assert found
@@ -84,7 +112,7 @@ def test_the_bytes_of_a_body_are_all_described_once(heading: str, size: int) -> 
     for row in rows(found.group()):
         if len(row) != 3 or not re.fullmatch(r"[0-9]+( to [0-9]+|(, [0-9]+)*)", row[0]) or re.match("0[0-9]", row[0]):
             continue
-        if row[1] in frames.STAGE_NAMES.values():
+        if row[1] in NUMBERED:
             continue
         ends = [int(n) for n in re.findall("[0-9]+", row[0])]
         covered += range(ends[0], ends[-1] + 1)

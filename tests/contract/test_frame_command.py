@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import panic_wire
-from panic_wire.frames import is_downlink, unpack_header
+from panic_wire.frames import STATUS, unpack_header
 from sigap.frame import frame
 from sigap.problem import Problem
 
@@ -104,7 +104,7 @@ def test_each_stage_is_told_in_words(stage: str) -> None:
 
 
 def test_a_heartbeats_receipt_belongs_to_no_alarm() -> None:
-    assert "none: answers a heartbeat" in opened("status, receipt of a heartbeat")
+    assert "none: answers a heartbeat, trouble or report" in opened("status, receipt of a heartbeat")
 
 
 @pytest.mark.parametrize("case", VECTORS["frames"], ids=lambda case: case["name"])
@@ -119,7 +119,7 @@ def test_json_has_the_whole_frame(case: dict[str, Any]) -> None:
     assert document["device"] == f"{header['device']:08x}"
     assert (document["epoch"], document["counter"]) == (header["epoch"], header["counter"])
     assert document["authentic"] is True
-    assert (document["stage"] is None) == (not is_downlink(header["type"]))
+    assert (document["stage"] is None) == (header["type"] != STATUS)
 
 
 def test_json_without_the_key_says_that_nothing_is_proved() -> None:
@@ -145,7 +145,7 @@ def test_bad_frames_say_exactly_what_is_wrong() -> None:
     assert short.what == "frame is 21 bytes; an alarm frame has 46 (header 14 + body 24 + tag 8)"
     assert short.exit_code == 1
     assert problem("2" + whole[1:]).what == "version nibble is 2; this is Sigap version 1"
-    assert "type 9 (command) is reserved" in problem("19" + whole[2:]).what
+    assert "type 10 is reserved" in problem("1a" + whole[2:]).what
     assert "reserved bits of byte 1 are 0x1" in problem("1110" + whole[4:]).what
     wrong_key = problem(whole, "--key", "f" + ROOT[1:])
     assert wrong_key.what == "bad tag: wrong root key, or bytes changed"

@@ -7,25 +7,41 @@ import struct
 from wire_encoder import (
     ALARM,
     ALARM_DEFAULTS,
+    CANCEL,
+    COMMAND,
     DEVICE,
     EPOCH,
     HEARTBEAT,
     HEARTBEAT_DEFAULTS,
     OTHER_ROOT,
+    REPORT,
     ROOT,
     STAGES,
     STATUS,
     TEST,
+    TROUBLE,
     U32,
     UPDATE,
     alarm_body,
+    cancel_body,
+    command_body,
     derive,
     header_bytes,
     heartbeat_body,
     nonce_bytes,
+    report_body,
     sealed,
     status_body,
+    trouble_body,
 )
+
+SIMPLE = {
+    STATUS: status_body,
+    CANCEL: cancel_body,
+    TROUBLE: trouble_body,
+    REPORT: report_body,
+    COMMAND: command_body,
+}
 
 
 def golden(
@@ -42,8 +58,8 @@ def golden(
     body: bytes | None = None,
 ) -> dict:
     """reads: what a decoder gets where that differs; body: bytes that only a newer device makes."""
-    if kind == STATUS:
-        full, packed = dict(fields), status_body(fields)
+    if kind in SIMPLE:
+        full, packed = dict(fields), SIMPLE[kind](fields)
     elif kind == HEARTBEAT:
         full = HEARTBEAT_DEFAULTS | fields
         packed = heartbeat_body(full)
@@ -71,7 +87,7 @@ def good() -> list[dict]:
     widest = {"age_ms": U32, "battery_mv": 0xFFFF, "accuracy_m": 0xFFFE, "fix_age_s": 0xFFFE}
     far = struct.pack(">IBBIiiHHH", 9, 1, 0, 5, 900000001, 0, 5, 2, 3700)
     half = struct.pack(">IBBIiiHHH", 9, 1, 0, 5, -69932000, -(2**31), 5, 2, 3700)
-    newer = struct.pack(">IBBIiiHHH", 9, 77, 0xF1, 5, -69932000, 1104203000, 5, 2, 3700)
+    newer = struct.pack(">IBBIiiHHH", 9, 77, 0xC1, 5, -69932000, 1104203000, 5, 2, 3700)
     none = {"activation": 9, "age_ms": 5, "battery_mv": 3700}
     return [
         golden("alarm with a fix", ALARM, 64, {"activation": 1, "age_ms": 1234, "battery_mv": 3987, **FIX}),
@@ -126,6 +142,8 @@ def good() -> list[dict]:
         ),
         golden("alarm, least numbers of a header", ALARM, 0, {"activation": 7}, device=0, epoch=0),
         golden("alarm update", UPDATE, 71, {"activation": 1, "age_ms": 31234, "battery_mv": 3980, **FIX}),
+        golden("alarm of a mounted button that was moved", ALARM, 79, {"activation": 10, "moved": True, **FIX}),
+        golden("alarm update, doubtful", UPDATE, 81, {"activation": 10, "doubtful": True, "age_ms": 9000, **FIX}),
         golden("test", TEST, 72, {"activation": 8, "age_ms": 12, **FIX}),
         golden("alarm, latitude outside the globe", ALARM, 73, none, body=far),
         golden("alarm, longitude missing", ALARM, 74, none, body=half),
@@ -187,6 +205,47 @@ def good() -> list[dict]:
                 "lost_edges": 255,
             },
         ),
+        golden("heartbeat, clock known, in test mode", HEARTBEAT, 82, {"clock_known": True, "test_mode": True}),
+        golden("cancel", CANCEL, 83, {"activation": 1, "age_ms": 250, "duress": False, "repeated": False}),
+        golden(
+            "cancel under duress, repeated",
+            CANCEL,
+            84,
+            {"activation": U32, "age_ms": U32 + 1, "duress": True, "repeated": True},
+            reads={"age_ms": U32},
+        ),
+        golden("trouble, battery low", TROUBLE, 85, {"kind": 1, "ended": False, "age_s": 12, "value": 3320}),
+        golden("trouble, battery low, ended", TROUBLE, 86, {"kind": 1, "ended": True, "age_s": 0, "value": 4100}),
+        golden(
+            "trouble of a newer device, numbers too great",
+            TROUBLE,
+            87,
+            {"kind": 200, "ended": False, "age_s": U32 + 1, "value": -(2**40)},
+            reads={"age_s": U32, "value": -(2**31)},
+        ),
+        golden("report, text of a crash", REPORT, 88, {"kind": 1, "code": 0, "ref": 0, "content": b"OSError: 5".hex()}),
+        golden(
+            "report, a command refused, text too long",
+            REPORT,
+            89,
+            {"kind": 2, "code": 1, "ref": U32, "content": (b"x" * 95).hex()},
+            reads={"content": (b"x" * 90).hex()},
+        ),
+        golden(
+            "report, location",
+            REPORT,
+            90,
+            {"kind": 3, "code": 0, "ref": 7, "content": struct.pack(">iiHH", -69932000, 1104203000, 5, 2).hex()},
+        ),
+        golden(
+            "command set_time",
+            COMMAND,
+            5,
+            {"code": 1, "content": struct.pack(">QII", 1_795_000_000_000, EPOCH, 76).hex()},
+            epoch=1_795_000_000,
+        ),
+        golden("command set", COMMAND, 6, {"code": 2, "content": b"heartbeat_s=300".hex()}, epoch=1_795_000_000),
+        golden("command locate", COMMAND, 7, {"code": 3, "content": ""}, epoch=1_795_000_000),
         *(golden(f"status {name}", STATUS, 64, {"activation": 1}, stage=stage) for stage, name in STAGES.items()),
         golden("status, receipt of a heartbeat", STATUS, 76, {"activation": 0}, stage=1),
     ]
@@ -223,7 +282,7 @@ def bad() -> list[dict]:
                 sealed(header_bytes(n, 0, DEVICE, EPOCH, 80), alarm),
                 "reserved-type",
             )
-            for n in (0, 3, 6, 7, 9, 10, 11, 12, 13, 14, 15)
+            for n in (0, 10, 11, 12, 13, 14, 15)
         ),
         ("type 10, one byte: the type is looked at before the length", b"\x1a", "reserved-type"),
         ("alarm of one byte", frame[:1], "too-short"),
@@ -231,7 +290,9 @@ def bad() -> list[dict]:
         ("alarm of 21 bytes", frame[:21], "too-short"),
         ("alarm of 22 bytes", frame[:22], "bad-length"),
         ("alarm with its last byte missing", frame[:-1], "bad-length"),
-        ("alarm with a byte too many", frame + b"\x00", "too-long"),
+        ("alarm with a byte too many", frame + b"\x00", "bad-length"),
+        ("alarm of 118 bytes", frame + bytes(72), "bad-length"),
+        ("alarm of 119 bytes", frame + bytes(73), "too-long"),
         ("alarm of 300 bytes", frame + bytes(254), "too-long"),
         (
             "status as long as an alarm",
@@ -254,6 +315,8 @@ def bad() -> list[dict]:
             sealed(header_bytes(STATUS, 7, DEVICE, EPOCH, 80), bytes(4)),
             "bad-header",
         ),
+        ("cancel as long as a trouble", sealed(header_bytes(CANCEL, 0, DEVICE, EPOCH, 80), bytes(10)), "bad-length"),
+        ("report with a stage", sealed(header_bytes(REPORT, 1, DEVICE, EPOCH, 80), bytes(96)), "bad-header"),
         ("alarm turned into a test", bytes([0x14]) + frame[1:], "bad-tag"),
         ("device changed", flipped(frame, 5), "bad-tag"),
         ("epoch changed", flipped(frame, 9), "bad-tag"),

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-ALARM, UPDATE, CANCEL, TEST, HEARTBEAT, TROUBLE, STATUS, COMMAND = 1, 2, 3, 4, 5, 6, 8, 9
+ALARM, UPDATE, CANCEL, TEST, HEARTBEAT, TROUBLE, REPORT, STATUS, COMMAND = 1, 2, 3, 4, 5, 6, 7, 8, 9
 STAGES = {1: "receipt", 2: "accepted", 3: "acknowledged", 4: "dispatched", 5: "on_scene", 6: "closed"}
 U32 = 0xFFFFFFFF
 
@@ -27,6 +27,8 @@ ALARM_DEFAULTS = {
     "fixed_site": False,
     "age_is_minimum": False,
     "repeated": False,
+    "moved": False,
+    "doubtful": False,
     "age_ms": 0,
     "lat_e7": None,
     "lon_e7": None,
@@ -41,6 +43,8 @@ HEARTBEAT_DEFAULTS = {
     "silent": False,
     "fixed_site": False,
     "has_fix": False,
+    "clock_known": False,
+    "test_mode": False,
     "firmware": [0, 0, 0],
     "reset_cause": 0,
     "open_alarms": 0,
@@ -58,6 +62,7 @@ def clamp(value: int, low: int, high: int) -> int:
 
 def alarm_body(f: dict) -> bytes:
     flags = f["silent"] | f["fixed_site"] << 1 | f["age_is_minimum"] << 2 | f["repeated"] << 3
+    flags |= f["moved"] << 4 | f["doubtful"] << 5
     if f["lat_e7"] is None:
         where = struct.pack(">iiHH", -(2**31), -(2**31), 0xFFFF, 0xFFFF)
     else:
@@ -69,9 +74,27 @@ def alarm_body(f: dict) -> bytes:
 
 def heartbeat_body(f: dict) -> bytes:
     flags = f["silent"] | f["fixed_site"] << 1 | f["has_fix"] << 2
+    flags |= f["clock_known"] << 3 | f["test_mode"] << 4
     small = [clamp(v, 0, 255) for v in (*f["firmware"], f["reset_cause"], f["open_alarms"], f["lost_edges"])]
     first = (clamp(f["uptime_s"], 0, U32), clamp(f["battery_mv"], 0, 0xFFFF), clamp(f["rssi_dbm"], -128, 127))
     return struct.pack(">IHbB6B", *first, flags, *small)
+
+
+def cancel_body(f: dict) -> bytes:
+    return struct.pack(">IIB", f["activation"], clamp(f["age_ms"], 0, U32), f["duress"] | f["repeated"] << 1)
+
+
+def trouble_body(f: dict) -> bytes:
+    value = clamp(f["value"], -(2**31), 2**31 - 1)
+    return struct.pack(">BBIi", f["kind"], f["ended"], clamp(f["age_s"], 0, U32), value)
+
+
+def report_body(f: dict) -> bytes:
+    return struct.pack(">BBI", f["kind"], f["code"], f["ref"]) + bytes.fromhex(f["content"])[:90].ljust(90, b"\0")
+
+
+def command_body(f: dict) -> bytes:
+    return bytes([f["code"]]) + bytes.fromhex(f["content"]).ljust(95, b"\0")
 
 
 def status_body(f: dict) -> bytes:

@@ -2,19 +2,7 @@
 from binascii import hexlify, unhexlify
 
 from panic_wire.ccm import TagError, ccm_open, ccm_seal
-from panic_wire.frames import (
-    HEARTBEAT,
-    STATUS,
-    Alarm,
-    FrameError,
-    Header,
-    Heartbeat,
-    Status,
-    is_downlink,
-    unpack_alarm,
-    unpack_heartbeat,
-    unpack_status,
-)
+from panic_wire.frames import RECORDS, FrameError, Header, is_downlink, unpack_body
 from panic_wire.keys import broker_password, downlink_key, hkdf_sha256, uplink_key
 from panic_wire.seal import open_frame, seal
 
@@ -59,15 +47,18 @@ def frames(case):
     opened, body = open_frame(key, frame)
     same(opened, header, case["name"])
     same(hexlify(body).decode(), case["body"], case["name"])
-    kind, unpack = {HEARTBEAT: (Heartbeat, unpack_heartbeat), STATUS: (Status, unpack_status)}.get(
-        header.type, (Alarm, unpack_alarm)
-    )
-    reads = unpack(body).to_dict()
+    reads = unpack_body(header.type, body).to_dict()
     if "firmware" in reads:
         reads["firmware"] = list(reads["firmware"])
+    if "content" in reads:
+        reads["content"] = hexlify(reads["content"]).decode()
     same(reads, case["reads"], case["name"])
     if case["fields"] is not None:
-        same(hexlify(seal(key, header, kind(**case["fields"]).pack())).decode(), case["frame"], case["name"])
+        fields = dict(case["fields"])
+        if "content" in fields:
+            fields["content"] = unhexlify(fields["content"])
+        packed = RECORDS[header.type](**fields).pack()
+        same(hexlify(seal(key, header, packed)).decode(), case["frame"], case["name"])
 
 
 def bad(case):

@@ -58,11 +58,16 @@ def test_every_refusal_has_its_reason() -> None:
     refused = {
         "empty": [(b"", UP)],
         "too-short": [(good[:1], UP), (good[:21], UP)],
-        "bad-length": [(good[:-1], UP), (good[:22], UP), (sealed(HEARTBEAT, Heartbeat().pack()) + b"\0", UP)],
-        "too-long": [(good + b"\0", UP), (secrets.token_bytes(256).replace(b"{", b"}"), UP)],
+        "bad-length": [
+            (good[:-1], UP),
+            (good + b"\0", UP),
+            (good[:22], UP),
+            (sealed(HEARTBEAT, Heartbeat().pack()) + b"\0", UP),
+        ],
+        "too-long": [(good + bytes(73), UP), (secrets.token_bytes(256).replace(b"{", b"}"), UP)],
         "not-sigap-v1": [(bytes([good[0] ^ 0x30]) + good[1:], UP), (b"SOS", UP)],
         "json": [(b'{"sos": true}', UP), (b' [1, 2, "' + b"x" * 200, UP)],
-        "reserved-type": [(b"\x13" + good[1:], UP), (b"\x1f" + good[1:], UP)],
+        "reserved-type": [(b"\x10" + good[1:], UP), (b"\x1f" + good[1:], UP)],
         "bad-header": [(good[:1] + b"\x10" + good[2:], UP), (good[:1] + b"\x02" + good[2:], UP)],
         "downlink-type": [(sealed(STATUS, Status(7).pack(), key=downlink_key(ROOT, DEVICE.id)), UP)],
         "bad-topic": [
