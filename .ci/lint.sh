@@ -16,5 +16,6 @@ check "ruff (format)" $bin/ruff format --check .
 check "pyright" $bin/pyright
 check "import rules" $bin/lint-imports --no-cache
 check "boards (generated)" $bin/python -m hardware.generate --check
+check "words (generated)" $bin/python -m sigap.firmware.names --check
 check "vectors (generated)" $bin/python tests/contract/make_vectors.py --check
 exit $failed

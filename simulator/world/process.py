@@ -32,7 +32,7 @@ def micropython() -> Path:
 
 def launcher_folder(cache: Path = image.CACHE) -> Path:
     """A folder with the package `virtual_board`, compiled: compiling would cost the board's heap."""
-    files = image.compile_tree(BOARD_SOURCES, cache, sources=())
+    files = image.compile_tree(BOARD_SOURCES, cache)
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in files.items())).hexdigest()[:16]
     folder = cache.parent / "virtual_board" / digest
     for name, content in files.items():
