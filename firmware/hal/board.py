@@ -2,7 +2,6 @@
 
 import sys
 
-import hal
 from hal.button import Button
 from hal.gps import Gps
 from hal.lamp import Lamp
@@ -16,10 +15,11 @@ class BoardError(ValueError):
 
 def _parts(name):
     """The board's table. Its module goes again: what it says is needed once."""
-    from hal.boards import NAMES
+    import hal.boards
 
-    if name not in NAMES:
-        raise BoardError("board %r is unknown; this firmware has %s" % (name, ", ".join(NAMES)))
+    names = hal.boards.NAMES
+    if name not in names:
+        raise BoardError("board %r is unknown; this firmware has %s" % (name, ", ".join(names)))
     full = "hal.boards." + name
     parts = __import__(full, None, None, ("PARTS",)).PARTS
     del hal.boards, sys.modules[full], sys.modules["hal.boards"]
