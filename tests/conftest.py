@@ -11,3 +11,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DEVICE",
         help="tests/device: a real board's serial port, such as /dev/ttyUSB0, in place of a virtual board's",
     )
+    parser.addoption("--board", default="devkit", help="tests/device: the kind of board at --port, of hardware/boards")

@@ -13,7 +13,6 @@ from hardware.flashing.port import lost
 from sigap.problem import Problem
 
 BAUD = 460800
-LIMIT_S = 300
 NAMES = {"ESP32": "esp32", "ESP32-S3": "esp32s3"}
 BOOT = "Hold BOOT on the board, press and let go of RESET (or plug it in again), let go of BOOT, and run this again"
 

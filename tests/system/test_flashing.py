@@ -17,7 +17,7 @@ from esp32_mock_bootloader import mock_bootloader
 from hardware.flashing import images
 from hardware.flashing.copying import Copied, copy
 from hardware.flashing.port import check
-from hardware.flashing.repl import open_repl
+from hardware.flashing.repl import CHUNK_BYTES, open_repl
 from hardware.flashing.rom import Rom
 from sigap.firmware import bundle
 from sigap.problem import Problem
@@ -209,8 +209,20 @@ def test_cut_off_in_the_middle_it_goes_on(board: WorldClient, tmp_path: Path, ma
     assert "panic/gone.mpy" in files
     board.power("b", True)
     board.wait_running("b")
-    done = put(board, made)
-    assert 0 < done.written < len(made.files) - 10
+    sent = []
+
+    def pull_late(doing: str, share: float) -> None:
+        sent.append(doing)
+        if doing == "putting in place":
+            board.power("b", False)
+
+    with pytest.raises(Problem, match="the connection broke while"):
+        put(board, made, pull_late)
+    assert 0 < sent.count("copying") < sum(-(-len(content) // CHUNK_BYTES) for content in made.files.values()) * 0.6
+    assert image.read_files(tmp_path / "b.img")["main.py"] == b"print('old')\n"
+    board.power("b", True)
+    board.wait_running("b")
+    assert put(board, made) == Copied(written=0, same=len(made.files), version="0.1.0")
     assert on_flash(board, tmp_path) == {**STORED, **made.files, "manifest.json": made.manifest_bytes}
 
 
