@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,3 +144,62 @@ class Peer:
                 return b""
             data += piece
         return data
+
+
+class Line:
+    """A TCP proxy in front of a broker, whose every way can be held, let go, or reset.
+
+    hold_up, hold_down: what comes is kept until released, as on a line that is half open. drop_down: it is lost.
+    """
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port = to_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.hold_up = self.hold_down = self.drop_down = False
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self.reset()
+
+    def reset(self) -> None:
+        """A RST to the client on every connection."""
+        for near, far in self._pairs:
+            with contextlib.suppress(OSError):
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            near.close()
+            with contextlib.suppress(OSError):
+                far.shutdown(socket.SHUT_RDWR)
+        self._pairs.clear()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._to_port))
+            except OSError:
+                return
+            self._pairs.append((near, far))
+            for source, target, way in ((near, far, "up"), (far, near, "down")):
+                threading.Thread(target=self._pump, args=(source, target, way), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, way: str) -> None:
+        source.settimeout(0.02)  # so that a RST finds nobody inside recv, which would keep the socket open
+        with contextlib.suppress(OSError):
+            while True:
+                try:
+                    data = source.recv(4096)
+                except TimeoutError:
+                    continue
+                if not data:
+                    break
+                while getattr(self, f"hold_{way}"):
+                    time.sleep(0.01)
+                if not (way == "down" and self.drop_down):
+                    target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
