@@ -8,9 +8,8 @@ from random import random as _random
 
 from . import codec
 from .codec import MQTTError
-from .link import Link
+from .link import Link, Peer
 from .outgoing import SUBSCRIBE_ID, Message, Outgoing
-from .stream import Peer
 
 
 class MQTTTimeout(MQTTError):

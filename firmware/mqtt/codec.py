@@ -24,16 +24,6 @@ DISCONNECT_BYTES = b"\xe0\x00"  # section 3.14
 MAX_REMAINING = 268435455  # section 2.2.3: four length bytes of seven bits
 SUBSCRIPTION_REFUSED = 0x80  # section 3.9.3
 
-# Section 3.2.2.3, return codes of a CONNACK.
-REFUSALS = (
-    None,
-    "unacceptable protocol version",
-    "client identifier rejected",
-    "server unavailable",
-    "bad user name or password",
-    "not authorized",
-)
-
 
 class MQTTError(Exception):
     """Something that MQTT 3.1.1 or a limit of ours forbids. `.reason` is a stable slug, str() a sentence.
@@ -247,7 +237,7 @@ def _read_body(packet, body):
             packet.packet_id = _read_id(body, at)
         packet.payload = body[after:]
     elif kind == CONNACK:  # section 3.2.2: refused means no session [MQTT-3.2.2-4]
-        if size != 2 or body[0] > 1 or body[1] >= len(REFUSALS) or (body[1] and body[0]):
+        if size != 2 or body[0] > 1 or body[1] > 5 or (body[1] and body[0]):
             raise MQTTError("bad-body", "CONNACK with a reserved value")
         packet.session_present = bool(body[0])
         packet.codes = (body[1],)

@@ -1,4 +1,4 @@
-"""One connection to one broker, from the first SYN to its end, with a time limit on everything.
+"""One connection to one broker until its end, with a time limit on everything. How it begins: dial.py.
 
 Three tasks share it. `serve` watches the time limits and is the only one that closes the socket; a reader only reads;
 a writer only writes. Neither of these sits in a wait_for: cancelling them takes them off the poll at once, before the
@@ -6,23 +6,35 @@ socket is closed.
 """
 
 import asyncio
+import gc
 
 from . import codec
-from .codec import MQTTError
 from .outgoing import SUBSCRIBE_ID
 from .ticks import ticks_add, ticks_diff, ticks_ms
 
 _IDLE_MS = 3600000  # the longest sleep without a reason to wake
-_READ_BYTES = 256
+READ_BYTES = 256
 _REFUSED_MESSAGES = 10  # messages that on_message raised on, before the link is made anew
 _CONTROL_FULL = 16  # packets that wait for the writer (PUBACKs above all), before the reader waits too
 _CONTROL_WAIT_S = 0.05
 
 
+class Peer:
+    """A broker's place. ssl: an SSLContext or None; server_hostname: the name in its certificate (None: the host)."""
+
+    def __init__(self, host, port, ssl=None, server_hostname=None):
+        self.host = host
+        self.port = port
+        self.ssl = ssl
+        self.name = (server_hostname or host) if ssl else None
+        self.failures = 0  # connects since the last that was answered
+        self.address = None  # what was looked up
+
+
 class Link:
     """`await open()`, then `await serve()`; afterwards `down` says why it ended, and `cause` in one word or None.
 
-    client: whose connection it is (client.py). peer: a stream.Peer. refusal: the CONNACK code when the broker said no.
+    client: whose connection it is (client.py). peer: a Peer. refusal: the CONNACK code when the broker said no.
     is_up: connected and subscribed. silent: the other side was not heard in time.
     """
 
@@ -35,8 +47,9 @@ class Link:
         self.lived_ms = 0  # how long it was up
         self._client = client
         self._peer = peer
-        self._stream = None
-        self._decoder = codec.Decoder(client.max_packet)
+        self.stream = None
+        self.sockets = ()  # no closure: one would keep dial.py's RAM
+        self.decoder = codec.Decoder(client.max_packet)
         self._control = []
         self._leaving = False
         self._wake = asyncio.Event()  # for serve: look at the time limits again
@@ -47,62 +60,18 @@ class Link:
         self._untaken = 0
         self._up_ms = self._read_ms = self._wrote_ms = self._due_ms = ticks_ms()
 
-    # Until the broker has said yes.
-
     async def open(self):
-        """TCP and TLS, then CONNECT and its CONNACK, each part within timeout_ms. True when the broker said yes."""
-        client = self._client
-        limit_s = client.timeout_ms / 1000
-        waits_for = "TCP connection"
-        good = False
-        try:
-            self._peer.resolve(client.on_block)
-            self._stream = await asyncio.wait_for(self._peer.open(), limit_s)
-            waits_for = "CONNACK"
-            good = await asyncio.wait_for(self._introduce(), limit_s)
-        except asyncio.TimeoutError:
-            self.silent = True
-            self.fault("no %s in %d ms" % (waits_for, client.timeout_ms))
-        except Exception as error:
-            self.fault("connect: " + words(error), _cause(error, self._peer))
-        finally:
-            if not good:
-                self.abort()
-        return good
+        """Everything until the broker has said yes: True then."""
+        gc.collect()  # dial.py wants whole pieces of RAM
+        from .dial import dial
 
-    async def _introduce(self):
-        stream = self._stream
-        stream.write(self._client.connect)
-        await stream.drain()
-        first = True
-        while True:
-            data = await stream.read(_READ_BYTES)
-            if not data:
-                self.fault("the broker closed it")
-                return False
-            if first and data[:4] == b"HTTP"[: len(data)]:
-                # As packet of MQTT it is nonsense whatever follows, so no broker says it.
-                raise MQTTError("http", "a web server answers: a captive portal, or a wrong port")
-            first = False
-            self._decoder.feed(data)
-            packet = self._decoder.next_packet()
-            if packet:
-                break
-        if packet.type != codec.CONNACK:
-            self.fault("packet type %d out of turn" % packet.type)
-            return False
-        self._peer.failures = 0
-        if packet.codes[0]:
-            self.refusal = packet.codes[0]
-            self.fault("the broker refused: %s" % codec.REFUSALS[self.refusal], "refused")
-            return False
-        self.session_present = packet.session_present
-        return True
+        return await dial(self, self._client, self._peer)
 
     def abort(self):
         """Closes the socket at once."""
-        if self._stream:
-            self._stream.abort()
+        for each in self.sockets:
+            each.close()
+        self.sockets = ()
 
     def fault(self, reason, cause=None):
         """Ends this connection; `serve` does it, for it alone closes the socket."""
@@ -182,7 +151,7 @@ class Link:
         return sleep_ms
 
     async def _write(self):
-        stream = self._stream
+        stream = self.stream
         client = self._client
         try:
             while True:
@@ -216,14 +185,14 @@ class Link:
         return (item.packet, item) if item else (None, None)
 
     async def _read(self):
-        decoder = self._decoder
+        decoder = self.decoder
         try:
             while True:
                 for packet in decoder:
                     self._take(packet)
                 while len(self._control) >= _CONTROL_FULL:
                     await asyncio.sleep(_CONTROL_WAIT_S)
-                data = await self._stream.read(_READ_BYTES)
+                data = await self.stream.read(READ_BYTES)
                 if not data:
                     self.fault("the broker closed it")
                     return
@@ -273,17 +242,5 @@ class Link:
 
 
 def words(error):
-    """An exception as a few words; some have no text."""
-    return str(error) or type(error).__name__
-
-
-def _cause(error, peer):
-    """In one word: name, http, early (a certificate that is not valid yet), tls, another slug of MQTTError, or None."""
-    if isinstance(error, MQTTError):
-        return error.reason
-    code = error.args[0] if error.args else None
-    # mbedTLS: ValueError for a certificate, else errors far below those of sockets. CPython: SSLError is an OSError.
-    if peer.ssl and (isinstance(error, ValueError) or code == 1 or (isinstance(code, int) and code < -255)):
-        text = str(error)
-        return "early" if "in the future" in text or "not yet valid" in text else "tls"
-    return None
+    """An exception as a few words; some have no text, and mbedTLS has a line for each thing that is wrong."""
+    return str(error).strip().replace("\n", ", ") or type(error).__name__

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
@@ -48,7 +48,7 @@ asyncio.run(main())
 class Node:
     """A script that uses the client. `line(words)` waits for a line that has them."""
 
-    def __init__(self, interpreter: str, port: int, body: str, folder: Path) -> None:
+    def __init__(self, interpreter: str, port: int, body: str, folder: Path, before: Sequence[str]) -> None:
         script = folder / f"{interpreter}.py"
         program = PRELUDE.format(
             firmware=str(FIRMWARE), port=port, body=textwrap.indent(textwrap.dedent(body).strip(), "    ")
@@ -57,7 +57,10 @@ class Node:
         self.lines: list[str] = []
         self._queue: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
-            [*INTERPRETERS[interpreter], str(script)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*before, *INTERPRETERS[interpreter], str(script)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -83,9 +86,9 @@ class Node:
 
 
 @contextlib.contextmanager
-def node(interpreter: str, port: int, body: str, folder: Path) -> Iterator[Node]:
-    """Runs the body of an async function; the process is gone at the end."""
-    one = Node(interpreter, port, body, folder)
+def node(interpreter: str, port: int, body: str, folder: Path, before: Sequence[str] = ()) -> Iterator[Node]:
+    """Runs the body of an async function, by the command `before`; the process is gone at the end."""
+    one = Node(interpreter, port, body, folder, before)
     try:
         yield one
     finally:
@@ -107,10 +110,15 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._listener.close()
 
+    def accept(self, limit_s: float = LIMIT_S) -> tuple[socket.socket, object]:
+        """The next connection; TimeoutError when none comes."""
+        self._listener.settimeout(limit_s)
+        return self._listener.accept()
+
     @contextlib.contextmanager
     def connection(self, answer: bytes = CONNACK) -> Iterator[Peer]:
         """The next client that connects; its CONNECT was read and answered."""
-        sock, _ = self._listener.accept()
+        sock, _ = self.accept()
         with sock:
             sock.settimeout(LIMIT_S)
             peer = Peer(sock)

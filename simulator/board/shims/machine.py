@@ -6,7 +6,7 @@ Pin, PWM and UART live in pins.py and uart.py. Reset causes are those of the ESP
 
 from .. import clock
 from ..parts import Module, Part
-from . import pins, uart
+from . import pins, rtc, uart
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
@@ -80,6 +80,7 @@ def install(modules, link, setup):
     pins.install(link, setup["pins"])
     uart.install(link)
     source = _Machine()
+    source.RTC = rtc.RTC
     source.Pin, source.PWM, source.UART, source.WDT = pins.Pin, pins.PWM, uart.UART, WDT
     for function in (reset, soft_reset, reset_cause, unique_id, freq, idle):
         setattr(source, function.__name__, function)
