@@ -174,7 +174,8 @@ class Board:
     def _network(self, message: dict[str, Any]) -> None:
         number = message["net"]
         if "connect" in message:
-            self.link.connect(number, *message["connect"], message["ap"])
+            host, port = message["connect"]
+            self.link.connect(number, host, port, message["ap"])
         elif connection := self.link.connections.get(number):
             connection.written(bytes.fromhex(message["data"]) if "data" in message else None)
 
