@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up this checkout: .venv with the locked dependencies, Mosquitto on the system where it is missing.
-# `setup.sh browser` installs Chromium instead, which only tests and pictures need.
+# `setup.sh browser` installs Chromium and faketime instead, which only tests and pictures need.
 # Safe to run again; a second run with nothing to do takes a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,6 +37,13 @@ if [ "${1:-}" = browser ]; then
   if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then
     if command -v apt-get >/dev/null; then apt_install chromium
     else fail "Chromium is missing. Install it with your system's packages, then repeat."
+    fi
+  fi
+  # Tests set the date back with it, to that of a board without a clock.
+  if ! command -v faketime >/dev/null; then
+    if command -v apt-get >/dev/null; then apt_install faketime
+    elif command -v brew >/dev/null; then brew install --quiet libfaketime
+    else fail "faketime is missing. Install it with your system's packages, then repeat."
     fi
   fi
   touch .venv/.browser

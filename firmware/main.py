@@ -1,21 +1,37 @@
 # Starts the button. Everything else is in /panic, /hal, /mqtt and /panic_wire, as .mpy files.
+import gc
 import sys
 
+import mqtt
+import panic
+import panic_wire
 from hal.board import Board
 from panic.app import App, say
+from panic.bearers import WifiBearer
 from panic.files import Files
 
 
 def load_settings(files):
-    import panic.settings
-    import panic_wire.keys
+    from panic.settings import load
 
     try:
-        return panic.settings.load(files)
+        return load(files)
     finally:
         # What checks them and derives keys has done its work; its RAM is worth more to the alarms.
-        del panic.settings, sys.modules["panic.settings"]
-        del panic_wire.keys, sys.modules["panic_wire.keys"]
+        for package, name in ((panic, "settings"), (panic, "network_settings"), (panic_wire, "keys"), (mqtt, "tls")):
+            if hasattr(package, name):
+                delattr(package, name)
+                del sys.modules["%s.%s" % (package.__name__, name)]
+
+
+def make_bearer(settings, *rest):
+    """Over TLS, which asks what the date is."""
+    from hal import clock
+
+    clock.at_least(settings.clock_floor_s)
+    bearer = WifiBearer(settings, *rest)
+    bearer.on_early = clock.forward  # pyright: ignore[reportAttributeAccessIssue]
+    return bearer
 
 
 def main():
@@ -27,7 +43,8 @@ def main():
         # SettingsError, BoardError. No reset: the console stays, so that a technician can write /device.json.
         say(str(error))
         return
-    App(board, settings, files).run()
+    gc.collect()  # what stays from here on should lie where the settings' checks were
+    App(board, settings, files, make_bearer=make_bearer if settings.broker_ssl else WifiBearer).run()  # pyright: ignore[reportArgumentType]
 
 
 main()

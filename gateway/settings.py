@@ -27,6 +27,7 @@ from gateway.setting_types import (
     Host,
     Identifier,
     OptionalHost,
+    OptionalPort,
     Password,
     PathText,
     Port,
@@ -65,6 +66,7 @@ class BrokerSettings(_Section):
     port: Port = Field(default=18883, description="Port of the broker, for the gateway and the devices")
     bind: Host = Field(default="127.0.0.1", description="Address `sigap broker` listens on; 0.0.0.0 lets buttons in")
     device_host: OptionalHost = Field(default="", description="Where devices find the broker; empty: at `host`")
+    tls_port: OptionalPort = Field(default=0, description="Port of the TLS listener for devices; 0: there is none")
     username: Username = Field(default="gateway", description="The gateway's login")
     password: Password = Field(default="", description="The gateway's password", repr=False)
 

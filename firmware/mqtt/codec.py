@@ -19,18 +19,10 @@ PINGREQ = 12
 PINGRESP = 13
 DISCONNECT = 14
 
+PINGREQ_BYTES = b"\xc0\x00"  # section 3.12
+DISCONNECT_BYTES = b"\xe0\x00"  # section 3.14
 MAX_REMAINING = 268435455  # section 2.2.3: four length bytes of seven bits
 SUBSCRIPTION_REFUSED = 0x80  # section 3.9.3
-
-# Section 3.2.2.3, return codes of a CONNACK.
-REFUSALS = (
-    None,
-    "unacceptable protocol version",
-    "client identifier rejected",
-    "server unavailable",
-    "bad user name or password",
-    "not authorized",
-)
 
 
 class MQTTError(Exception):
@@ -118,17 +110,6 @@ def check_topic(topic):
         raise MQTTError("bad-text", "a topic is empty or has a wildcard")
 
 
-def check_filter(topic):
-    """Raises MQTTError unless `topic` (str) is a topic filter of section 4.7.1: `#` last, wildcards alone."""
-    levels = topic.split("/")
-    for index, level in enumerate(levels):
-        alone = level in ("+", "#")
-        if (("+" in level or "#" in level) and not alone) or (level == "#" and index != len(levels) - 1):
-            raise MQTTError("bad-text", "a topic filter has a wildcard in a wrong place")
-    if not topic:
-        raise MQTTError("bad-text", "a topic filter is empty")
-
-
 def encode_length(value):
     """Remaining length, section 2.2.3: one to four bytes, seven bits each, least significant first."""
     if not 0 <= value <= MAX_REMAINING:
@@ -143,74 +124,18 @@ def encode_length(value):
         out.append(byte | 128)
 
 
-def encode_connect(client_id, keepalive_s=0, clean_session=True, username=None, password=None, will=None, will_qos=1):
-    """CONNECT, section 3.1. `will` is None or (topic str, payload, retain); password is str or bytes."""
-    if not client_id and not clean_session:
-        raise MQTTError("bad-argument", "an empty client id needs a clean session")  # [MQTT-3.1.3-7]
-    if password is not None and username is None:
-        raise MQTTError("bad-argument", "a password needs a user name")  # [MQTT-3.1.2-22]
-    if not 0 <= keepalive_s <= 65535:
-        raise MQTTError("bad-argument", "keep alive is 0 to 65535 s")
-    flags = 2 if clean_session else 0
-    fields = _text(client_id)
-    if will is not None:
-        topic, payload, retain = will
-        check_topic(topic)
-        flags |= 4 | _qos(will_qos, 2) << 3 | (0x20 if retain else 0)
-        fields += _text(topic) + _field(_bytes(payload))
-    if username is not None:
-        flags |= 0x80
-        fields += _text(username)
-    if password is not None:
-        flags |= 0x40
-        fields += _field(_bytes(password))
-    return _packet(CONNECT << 4, b"\x00\x04MQTT\x04" + bytes([flags]) + _u16(keepalive_s) + fields)
-
-
 def encode_publish(topic, payload, qos=0, retain=False, dup=False, packet_id=0):
     """PUBLISH, section 3.3, as a bytearray (DUP is bit 3 of byte 0). QoS 1 and 2 need a packet id, QoS 0 has none."""
     check_topic(topic)
-    if bool(packet_id) != bool(_qos(qos, 2)) or (dup and not qos):  # [MQTT-2.3.1-5], [MQTT-3.3.1-2]
+    if bool(packet_id) != bool(check_qos(qos, 2)) or (dup and not qos):  # [MQTT-2.3.1-5], [MQTT-3.3.1-2]
         raise MQTTError("bad-argument", "packet id and DUP are for QoS 1 and 2, and an id is needed there")
     first = PUBLISH << 4 | (8 if dup else 0) | qos << 1 | (1 if retain else 0)
-    return _packet(first, _text(topic) + (_id(packet_id) if qos else b"") + _bytes(payload))
+    return make_packet(first, text_field(topic) + (id_bytes(packet_id) if qos else b"") + data_of(payload))
 
 
 def encode_puback(packet_id):
     """PUBACK, section 3.4."""
-    return _packet(PUBACK << 4, _id(packet_id))
-
-
-def encode_subscribe(packet_id, filters):
-    """SUBSCRIBE, section 3.8. `filters` is a sequence of (topic filter str, highest QoS)."""
-    body = _id(packet_id)
-    for topic, qos in filters:
-        check_filter(topic)
-        body += _text(topic) + bytes([_qos(qos, 2)])
-    if len(body) == 2:
-        raise MQTTError("bad-argument", "a subscription needs a topic filter")  # [MQTT-3.8.3-3]
-    return _packet(SUBSCRIBE << 4 | 2, body)
-
-
-def encode_unsubscribe(packet_id, filters):
-    """UNSUBSCRIBE, section 3.10. `filters` is a sequence of topic filter str."""
-    body = _id(packet_id)
-    for topic in filters:
-        check_filter(topic)
-        body += _text(topic)
-    if len(body) == 2:
-        raise MQTTError("bad-argument", "an unsubscription needs a topic filter")  # [MQTT-3.10.3-2]
-    return _packet(UNSUBSCRIBE << 4 | 2, body)
-
-
-def encode_pingreq():
-    """PINGREQ, section 3.12."""
-    return b"\xc0\x00"
-
-
-def encode_disconnect():
-    """DISCONNECT, section 3.14."""
-    return b"\xe0\x00"
+    return make_packet(PUBACK << 4, id_bytes(packet_id))
 
 
 class Decoder:
@@ -312,7 +237,7 @@ def _read_body(packet, body):
             packet.packet_id = _read_id(body, at)
         packet.payload = body[after:]
     elif kind == CONNACK:  # section 3.2.2: refused means no session [MQTT-3.2.2-4]
-        if size != 2 or body[0] > 1 or body[1] >= len(REFUSALS) or (body[1] and body[0]):
+        if size != 2 or body[0] > 1 or body[1] > 5 or (body[1] and body[0]):
             raise MQTTError("bad-body", "CONNACK with a reserved value")
         packet.session_present = bool(body[0])
         packet.codes = (body[1],)
@@ -334,44 +259,44 @@ def _read_id(body, at):
     return value
 
 
-def _packet(first, body):
+def make_packet(first, body):
     out = bytearray([first])
     out.extend(encode_length(len(body)))
     out.extend(body)
     return out
 
 
-def _u16(value):
+def u16(value):
     return bytes([value >> 8, value & 255])
 
 
-def _id(value):
+def id_bytes(value):
     if not 1 <= value <= 65535:
         raise MQTTError("bad-argument", "a packet id is 1 to 65535")
-    return _u16(value)
+    return u16(value)
 
 
-def _qos(value, highest):
+def check_qos(value, highest):
     if not 0 <= value <= highest:
         raise MQTTError("bad-argument", "QoS is 0 to %d" % highest)
     return value
 
 
-def _bytes(value):
+def data_of(value):
     return value.encode() if isinstance(value, str) else bytes(value)
 
 
-def _field(data):
+def field(data):
     if len(data) > 65535:
         raise MQTTError("too-big", "a field is at most 65535 bytes")
-    return _u16(len(data)) + data
+    return u16(len(data)) + data
 
 
-def _text(value):
+def text_field(value):
     """A string with its length, section 1.5.3."""
     try:
         data = value.encode()
     except UnicodeError:  # CPython: a lone surrogate; MicroPython encodes it, and check_text finds it
         raise MQTTError("bad-text", "text is not UTF-8")
     check_text(data)
-    return _field(data)
+    return field(data)

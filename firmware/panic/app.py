@@ -1,7 +1,8 @@
 """Composes the button with asyncio: a task for each thing that happens, and a reset when one of them crashes.
 
 `board` is a hal.board.Board. It has: button (flag, take(), is_down(), began_down, lost), lamp (led(on),
-tone(hz)), gps (async read()) or None, wifi (async run(ssid, password)), feed(), reset(), battery_mv(),
+tone(hz)), gps (async read()) or None, wifi (async run(networks, keep_address, on_up),
+look(portal), answered()), feed(), reset(), battery_mv(),
 rssi_dbm(), reset_cause().
 """
 
@@ -50,13 +51,15 @@ class App:
         self._wake_heartbeat = asyncio.Event()
         self._failed = asyncio.Event()
         self._bearer = self._make_bearer(self._settings, self._frame_down, self._bearer_up, self._log, self._go_dark)
+        settings = self._settings
+        self._bearer.on_down = self._board.wifi.look
         tasks = [
             ("button", self._watch_button()),
             ("lights", self._shine()),
             ("sender", self._send()),
             ("heartbeat", self._beat()),
             ("watchdog", self._feed()),
-            ("wifi", self._board.wifi.run(self._settings.wifi_ssid, self._settings.wifi_password)),
+            ("wifi", self._board.wifi.run(settings.wifi_networks, settings.wifi_keep_address, self._bearer.hurry)),
             ("mqtt", self._bearer.run()),
         ]
         if self._board.gps:
@@ -113,6 +116,7 @@ class App:
             self._changed()
 
     def _bearer_up(self):
+        self._board.wifi.answered()
         self.device.came_up()
         self._online_due = True
         self._wake_sender.set()

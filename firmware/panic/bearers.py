@@ -1,7 +1,11 @@
 """Ways for frames to travel. A bearer has a name, `up`, run() and send(); it calls on_up and on_frame."""
 
+import sys
+
+import mqtt
 from mqtt.client import Client
 from panic_wire import topics
+from panic_wire.header import HEARTBEAT
 
 SEND_TIMEOUT_MS = 5000
 RECONNECT_MAX_MS = 5000
@@ -10,7 +14,9 @@ RECONNECT_MAX_MS = 5000
 class WifiBearer:
     """MQTT over WiFi. on_frame(bytes): a frame came down; on_up(): the connection is usable (again).
 
-    on_block(): everything may stop for seconds from here on.
+    on_block(): everything may stop for seconds from here on. on_down(portal): None, or called when there is no
+    connection (again); portal: a web server answers in place of the broker. on_early: None, or called when its
+    certificate is not valid yet by our clock. client.cause says why there is no connection, in one word.
     """
 
     name = "wifi"
@@ -34,8 +40,14 @@ class WifiBearer:
             timeout_ms=SEND_TIMEOUT_MS,
             log=log,
             wait_max_ms=RECONNECT_MAX_MS,
+            ssl=settings.broker_ssl,
+            server_hostname=settings.broker_hostname,
+            backup=settings.broker_backup,
         )
-        self.client.on_up = on_up
+        self.on_early = self.on_down = None
+        self._on_up = on_up
+        self.client.on_up = self._up  # pyright: ignore[reportAttributeAccessIssue]
+        self.client.on_down = self._down  # pyright: ignore[reportAttributeAccessIssue]
         self.client.on_block = on_block
 
     @property
@@ -57,7 +69,21 @@ class WifiBearer:
 
     async def send(self, frame):
         """Returns when the broker has it, which is no receipt. OSError or MQTTError when it has not."""
-        await self.client.publish(self._up_topic, frame, qos=1, timeout_ms=SEND_TIMEOUT_MS)
+        urgent = frame[0] & 15 != HEARTBEAT
+        await self.client.publish(self._up_topic, frame, qos=1, timeout_ms=SEND_TIMEOUT_MS, urgent=urgent)
+
+    def _up(self):
+        # What makes connections is not needed while there is one; its RAM is worth more to the alarms.
+        for name in ("opening", "dial", "backup"):
+            if sys.modules.pop("mqtt." + name, None):
+                delattr(mqtt, name)
+        self._on_up()
+
+    def _down(self):
+        if self.on_down:
+            self.on_down(self.client.cause == "http")
+        if self.client.cause == "early" and self.on_early:
+            self.on_early()
 
     def _take(self, topic, payload):
         if topic == self._down_topic:

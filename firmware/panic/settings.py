@@ -28,11 +28,13 @@ def check(values):
     found.device = _device(top, problems)
     root_key = _root_key(top, problems)
     wifi = top.table("wifi")
-    found.wifi_ssid = wifi.text("ssid", 1, 32)
-    found.wifi_password = wifi.text("password", 0, 64, "")
+    found.wifi_networks = [(wifi.text("ssid", 1, 32), wifi.text("password", 0, 64, ""))]
+    found.wifi_keep_address = wifi.boolean("keep_address")
     broker = top.table("broker")
     found.broker_host = broker.text("host", 1, 253)
     found.broker_port = broker.number("port", 1, 65535, 1883)
+    found.broker_ssl = found.broker_hostname = found.broker_backup = None
+    found.clock_floor_s = 0
     found.board = top.text("board", 1, 32)
     found.silent = top.boolean("silent")
     found.fixed_site = top.boolean("fixed_site")
@@ -56,7 +58,15 @@ def load(files):
         values = json.loads(data.decode())
     except ValueError as error:
         raise SettingsError("%s is not JSON (%s): provision this device again" % (PATH, error))
-    return check(values)
+    found = check(values)
+    wifi, broker = values["wifi"], values["broker"]
+    if "more" in wifi or "tls" in broker or "backup" in broker:
+        from panic import network_settings
+
+        problems = network_settings.load(found, wifi, broker, files)
+        if problems:
+            raise SettingsError("%s: %s" % (PATH, "; ".join(problems)))
+    return found
 
 
 class _Table:

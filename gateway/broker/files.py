@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from gateway.broker import certificates
 from gateway.settings import BrokerSettings
 from panic_wire import topics
 from panic_wire.keys import broker_password
@@ -62,8 +63,7 @@ def require_password(broker: BrokerSettings) -> None:
 
 
 def write_broker_files(folder: Path, broker: BrokerSettings, devices: Iterable[Login]) -> Path:
-    """Write the three files into `folder` and return the configuration's path. Revoked devices get no
-    login."""
+    """Write the files into `folder` and return the configuration's path. Revoked devices get no login."""
     require_password(broker)
     if "\n" in str(folder):
         raise Problem("the path of data_dir holds a line break", "Rename the folder", USAGE)
@@ -74,6 +74,8 @@ def write_broker_files(folder: Path, broker: BrokerSettings, devices: Iterable[L
             lines.append(password_line(name, broker_password(device.root_key, device.id), DEVICE_ITERATIONS))
     with _writable(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if broker.tls_port:
+            certificates.ensure(folder, broker.device_host or broker.host)
         _write(folder / PASSWORDS, "\n".join(lines) + "\n")
         _write(folder / ACL, _acl(broker))
         _write(folder / CONFIG, _config(folder.absolute(), broker))
@@ -122,11 +124,11 @@ def _config(folder: Path, broker: BrokerSettings) -> str:
     return f"""\
 # Written by sigap: changes here are lost. Settings are in sigap.toml, section [broker].
 listener {broker.port} {broker.bind}
-
+use_username_as_clientid true
+{_tls_listener(folder, broker)}
 # Nobody without a login. A client's id is always its user name: otherwise a device could end
 # another's connection by using its client id.
 allow_anonymous false
-use_username_as_clientid true
 password_file {folder / PASSWORDS}
 acl_file {folder / ACL}
 
@@ -162,6 +164,19 @@ log_type error
 log_type warning
 log_type notice
 log_timestamp_format %Y-%m-%dT%H:%M:%S%z
+"""
+
+
+def _tls_listener(folder: Path, broker: BrokerSettings) -> str:
+    if not broker.tls_port:
+        return ""
+    return f"""
+# For devices, over TLS. They log in with name and password here too.
+listener {broker.tls_port} {broker.bind}
+use_username_as_clientid true
+certfile {folder / certificates.CERTIFICATE}
+keyfile {folder / certificates.KEY}
+tls_version tlsv1.2
 """
 
 

@@ -38,9 +38,15 @@ def find_mosquitto() -> str:
 
 
 def require_listenable(broker: BrokerSettings) -> None:
-    """Raise a Problem when nothing can listen at [broker] bind and port now."""
+    """Raise a Problem when nothing can listen at [broker] bind and its ports now."""
+    for key, port in (("port", broker.port), ("tls_port", broker.tls_port)):
+        if port:
+            _require_port(broker, key, port)
+
+
+def _require_port(broker: BrokerSettings, key: str, port: int) -> None:
     try:
-        kind, _, _, _, address = socket.getaddrinfo(broker.bind, broker.port, type=socket.SOCK_STREAM)[0]
+        kind, _, _, _, address = socket.getaddrinfo(broker.bind, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
         raise Problem(f"[broker] bind {broker.bind} is no address: {error.strerror}", "Correct it", USAGE) from error
     with socket.socket(kind) as probe:
@@ -51,14 +57,14 @@ def require_listenable(broker: BrokerSettings) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 what, todo = (
-                    f"port {broker.port} for the broker is in use",
-                    "End what listens there, or set [broker] port",
+                    f"port {port} for the broker is in use",
+                    f"End what listens there, or set [broker] {key}",
                 )
             elif error.errno == errno.EADDRNOTAVAIL:
                 what, todo = f"this machine does not have the address {broker.bind}", "Correct [broker] bind"
             else:
-                what = f"the broker may not listen at {broker.bind} port {broker.port}: {error.strerror}"
-                todo = "Set [broker] port to 1024 or more"
+                what = f"the broker may not listen at {broker.bind} port {port}: {error.strerror}"
+                todo = f"Set [broker] {key} to 1024 or more"
             raise Problem(what, todo) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from gateway.broker.certificates import device_tls
 from gateway.broker.files import require_password
 from gateway.clock import now_us
 from gateway.commands.options import config_option, json_option, print_json, print_table, refresh_broker
@@ -187,10 +188,12 @@ def _broker_words(told: bool) -> str:
 
 
 def _settings_of(found: Device, settings: Settings, provisioning: dict[str, str]) -> dict[str, Any]:
+    tls_port = settings.broker.tls_port
     return device_settings(
         found,
         broker_host=settings.device_broker_host,
-        broker_port=settings.broker.port,
+        broker_port=tls_port or settings.broker.port,
+        broker_tls=device_tls(settings.broker_dir) if tls_port else None,
         wifi_ssid=provisioning["wifi_ssid"],
         wifi_password=provisioning["wifi_password"],
         board=provisioning["board"],

@@ -15,6 +15,7 @@ HALF = PERIOD >> 1
 EPOCH_2000 = 946684800  # seconds from 1970 to 2000, the ESP32 port's epoch
 
 _base_us = 0
+_set_s = 0  # what RTC.datetime added
 _edge_us = 0
 _now_us = host.ticks_us
 _sleep_us = host.sleep_us
@@ -76,8 +77,14 @@ def time_ns():
 
 
 def time():
-    """Seconds since 2000-01-01 on a board that nobody has told the time: since its power-on."""
-    return (host_us() - _base_us) // 1000000
+    """Seconds since 2000-01-01; on a board that nobody has told the time: since its power-on."""
+    return (host_us() - _base_us) // 1000000 + _set_s
+
+
+def set_time(seconds):
+    """RTC.datetime: it is so many seconds since 2000-01-01 now."""
+    global _set_s
+    _set_s += seconds - time()
 
 
 def gmtime(seconds=None):

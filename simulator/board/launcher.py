@@ -38,7 +38,7 @@ def main():
     clock.start(setup["ticks_ms"])
     clock.install(sys.modules)
     machine.install(sys.modules, link, setup)
-    network.install(sys.modules, link, setup)
+    network.install(sys.modules, link, setup, clock.sleep_us)
     esp32.install(sys.modules)
     sockets.install(sys.modules, network)
     serial = setup.get("serial")

@@ -40,7 +40,7 @@ class Poll:
     def register(self, stream, mask=host.POLLIN | host.POLLOUT):
         if isinstance(stream, io.IOBase):
             self._soft[id(stream)] = [stream, mask]
-        elif stream.fileno() < 0:
+        elif hasattr(stream, "fileno") and stream.fileno() < 0:
             # Cut with the WiFi before anybody waited for it. The interpreter would wait for ever; lwIP reports
             # an error at once.
             self._closed[id(stream)] = stream

@@ -24,6 +24,17 @@ class Battery(_Part):
     drain_ma: float = Field(default=90.0, gt=0, description="Mean current; the radio listening between beacons")
 
 
+class AccessPoint(_Part):
+    """A WiFi network around a button."""
+
+    ssid: str = Field(min_length=1, max_length=32)
+    password: str = ""
+    up: bool = Field(default=True, description="It is in the air at the start")
+    rssi_dbm: int = -60
+    channel: int = Field(default=6, ge=1, le=13)
+    portal: bool = Field(default=False, description="A captive portal: joined, and nothing but a log-in page")
+
+
 class ButtonPart(_Part):
     """One button, or `count` of them named NAME-1, NAME-2, ..."""
 
@@ -39,6 +50,11 @@ class ButtonPart(_Part):
     heartbeat_s: int = Field(default=60, ge=10, le=86400)
     by_name: bool = Field(default=False, description="Its broker is given by a name, which it must look up")
     join_ms: int = Field(default=1500, ge=0, description="What its WiFi takes to join")
+    wifi: list[AccessPoint] = Field(
+        default_factory=list,
+        max_length=4,
+        description="The networks that it knows, the preferred first; one that takes anybody when absent",
+    )
     powered: bool = Field(default=True, description="It has power from the start")
     ticks_ms: int = Field(default=0, ge=0, lt=1 << 30, description="What its clock says at power-on; 2^30 is the wrap")
     battery: Battery | None = None
@@ -88,10 +104,12 @@ class Reset(_Step):
 
 
 class Wifi(_Step):
-    """The access point goes, or comes back; or it takes another password."""
+    """The access point goes, or comes back; or it takes another password, or has a captive portal."""
 
     do: Literal["wifi"]
     who: Who
+    ssid: str | None = Field(default=None, description="Which of several; the first when absent")
+    portal: bool | None = None
     up: bool | None = None
     password: str | None = None
     rssi_dbm: int | None = None

@@ -159,8 +159,10 @@ class Stage:
             board.reset("hard")
 
     def _do_wifi(self, step: model.Wifi, board: Board) -> None:
-        changes = {key: getattr(step, key) for key in ("up", "password", "rssi_dbm") if getattr(step, key) is not None}
-        board.set_wifi(**changes)
+        keys = ("up", "password", "rssi_dbm", "portal")
+        changes = {key: getattr(step, key) for key in keys if getattr(step, key) is not None}
+        names = [point["ssid"] for point in [board.wifi, *board.wifi["more"]]]
+        board.set_wifi(names.index(step.ssid) if step.ssid else 0, **changes)
 
     def _do_network(self, step: model.Network, board: Board) -> None:
         quality = board.link.quality
@@ -252,7 +254,8 @@ def _buttons(part: model.ButtonPart) -> list[Button]:
         Button(
             name,
             settings=dict(settings),
-            wifi={"join_ms": part.join_ms},
+            wifi={"join_ms": part.join_ms, **_around(part)},
+            networks=[{"ssid": point.ssid, "password": point.password} for point in part.wifi],
             track=part.track,
             sky=part.sky,
             ticks_ms=part.ticks_ms,
@@ -261,3 +264,9 @@ def _buttons(part: model.ButtonPart) -> list[Button]:
         )
         for name in part_names(part)
     ]
+
+
+def _around(part: model.ButtonPart) -> dict[str, Any]:
+    """The access points of a button as the world has them."""
+    points = [point.model_dump() for point in part.wifi]
+    return {**points[0], "more": points[1:]} if points else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 import random
 from collections import Counter, deque
@@ -44,6 +45,7 @@ class Plan:
     seed: int
     index: int = 0
     wifi: dict[str, Any] = field(default_factory=dict)
+    networks: list[dict[str, str]] = field(default_factory=list)  # that it was provisioned with; none: any
     sky: Sky | None = None
     ticks_ms: int = 0
     heap_kb: int = 140
@@ -60,7 +62,8 @@ class Board:
         self.plan, self.name, self._kernel, self._trace = plan, plan.name, kernel, trace
         self.chance = random.Random(f"{plan.seed}/{plan.name}")
         self.link = Link(kernel, self.chance, self.tell, services, self)
-        self.wifi = {**WIFI, "join_ms": 1_500, **plan.wifi}
+        self.wifi = copy.deepcopy({**WIFI, "join_ms": 1_500, **plan.wifi})
+        self.link.points = self._points()
         self.names = {"stall_us": NAME_US, "fails": False}
         self.pins = PinLog()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
@@ -199,7 +202,8 @@ class Board:
     def _network(self, message: dict[str, Any]) -> None:
         number = message["net"]
         if "connect" in message:
-            self.link.connect(number, *message["connect"])
+            host, port = message["connect"]
+            self.link.connect(number, host, port, message["ap"])
         elif connection := self.link.connections.get(number):
             connection.written(bytes.fromhex(message["data"]) if "data" in message else None)
 
@@ -288,13 +292,29 @@ class Board:
 
     # The surroundings
 
-    def set_wifi(self, **changes: Any) -> None:
-        """Change the access point: up, ssid, password, rssi_dbm, join_ms."""
-        self.wifi.update(changes)
-        self._trace.add(self._kernel.now_us, self.name, "wifi", **changes)
-        self.tell({"wifi": dict(self.wifi)}, self._kernel.now_us)
-        if "up" in changes:
-            self.link.change(wifi=bool(changes["up"]))
+    def set_wifi(self, point: int = 0, **changes: Any) -> None:
+        """Change an access point: up, ssid, password, rssi_dbm, join_ms, dhcp_ms, channel, portal."""
+        if point:
+            self.wifi["more"][point - 1].update(changes)
+        else:
+            self.wifi.update(changes)
+        numbered = {"point": point, **changes} if point else changes
+        self._trace.add(self._kernel.now_us, self.name, "wifi", **numbered)
+        self.tell({"wifi": copy.deepcopy(self.wifi)}, self._kernel.now_us)
+        if "up" in changes or "portal" in changes:
+            self.link.change(points=self._points())
+
+    def has_wifi(self) -> bool:
+        """There is an access point that lets it in and through."""
+        known = [(None, None), *((network["ssid"], network["password"]) for network in self.plan.networks)]
+        return any(
+            point.get("up", True) and not point.get("portal") and (point.get("ssid"), point.get("password")) in known
+            for point in self._points()
+        )
+
+    def _points(self) -> list[dict[str, Any]]:
+        """The access points, by their numbers."""
+        return [dict(self.wifi), *copy.deepcopy(self.wifi["more"])]
 
     def set_names(self, **changes: Any) -> None:
         """How a look-up of a name goes: stall_us, fails."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from simulator.virtual.kernel import LOOKAHEAD_US, Kernel, Runner
 
@@ -47,6 +47,24 @@ class Service:
     silent: bool = False  # SIGSTOP: the kernel takes the connection, nobody reads
 
 
+class _PortalPage:
+    """A captive portal: to whatever is asked, its log-in page (RFC 8952, 1), and the end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def receive(self, data: bytes) -> None:
+        self._connection.send(PORTAL_ANSWER)
+        self._connection.close()
+
+    def closed(self) -> None:
+        pass
+
+
+PORTAL_ANSWER = b"HTTP/1.1 302 Found\r\nLocation: http://login.example.org/\r\nConnection: close\r\n\r\n"
+PORTAL = Service(_PortalPage)
+
+
 @dataclass
 class Link:
     """One board's way into the network. tell(message, at_us): to the board."""
@@ -57,14 +75,15 @@ class Link:
     services: dict[tuple[str, int], Service]
     runner: Runner
     quality: Quality = field(default_factory=Quality)
-    wifi: bool = True
+    points: list[dict[str, Any]] = field(default_factory=lambda: [{"up": True}])  # access points
     connections: dict[int, Connection] = field(default_factory=dict)
 
-    def connect(self, number: int, host: str, port: int) -> None:
-        self.connections[number] = Connection(self, number, (host, port))
+    def connect(self, number: int, host: str, port: int, point: int) -> None:
+        self.connections[number] = Connection(self, number, (host, port), point)
 
-    def passes(self, way: str) -> bool:
-        return self.wifi and (self.quality.up if way == "up" else self.quality.down)
+    def passes(self, way: str, point: int) -> bool:
+        """Does anything pass, through this access point."""
+        return self.points[point].get("up", True) and (self.quality.up if way == "up" else self.quality.down)
 
     def trip_us(self) -> int:
         """One segment's way, with its retransmissions."""
@@ -76,9 +95,9 @@ class Link:
         return max(trip, LOOKAHEAD_US)
 
     def change(self, **fields: object) -> None:
-        """Set parts of the quality, or wifi; what was held back flows when it can again."""
+        """Set parts of the quality, or points; what was held back flows when it can again."""
         for name, value in fields.items():
-            setattr(self if name == "wifi" else self.quality, name, value)
+            setattr(self if name == "points" else self.quality, name, value)
         for connection in list(self.connections.values()):
             connection.flow()
 
@@ -92,8 +111,8 @@ class Link:
 class Connection:
     """One TCP connection of a board. The service calls send() and close()."""
 
-    def __init__(self, link: Link, number: int, address: tuple[str, int]) -> None:
-        self.link, self.number, self.address = link, number, address
+    def __init__(self, link: Link, number: int, address: tuple[str, int], point: int) -> None:
+        self.link, self.number, self.address, self.point = link, number, address, point
         self.peer: Peer | None = None
         self.forgotten = False  # the board lost its end without a word
         self._over = False  # the service closed its end
@@ -108,10 +127,10 @@ class Connection:
         if self.forgotten or self._opened:
             return
         link = self.link
-        if not link.passes("up") or not link.passes("down"):
+        if not link.passes("up", self.point) or not link.passes("down", self.point):
             link.kernel.after(RTO_US * 5, self._open)  # the SYN is sent again each second
             return
-        service = link.services.get(self.address)
+        service = PORTAL if link.points[self.point].get("portal") else link.services.get(self.address)
         if service is None or not service.listening:
             self._tell({"error": ECONNREFUSED})
             return
@@ -131,12 +150,12 @@ class Connection:
     def flow(self) -> None:
         """Move what can move."""
         link, kernel = self.link, self.link.kernel
-        if link.passes("up"):
+        if link.passes("up", self.point):
             waiting, self._up = self._up, []
             for data in waiting:
                 self._up_free_us = max(self._up_free_us, kernel.now_us + link.trip_us())
                 kernel.at(self._up_free_us, lambda data=data: self._arrive(data))
-        if link.passes("down"):
+        if link.passes("down", self.point):
             messages, self._down = self._down, []
             for message in messages:
                 self._tell(message)
@@ -173,7 +192,7 @@ class Connection:
         if self.forgotten:
             return
         link = self.link
-        if not link.passes("down"):
+        if not link.passes("down", self.point):
             self._down.append(message)
             return
         self._down_free_us = max(self._down_free_us, link.kernel.now_us + link.trip_us())

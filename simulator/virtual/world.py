@@ -48,6 +48,7 @@ class Button:
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     wifi: dict[str, Any] = field(default_factory=dict)
+    networks: list[dict[str, str]] = field(default_factory=list)
     track: list[tuple[float, float, float]] | None = None
     sky: str = "open"
     ticks_ms: int = 0
@@ -96,6 +97,8 @@ class VirtualWorld:
         settings = self.store.register(button.name, index=index, broker=(host, BROKER[1]), key=key, **button.settings)
         self.broker.accounts[settings["device"]] = broker_password(key, device_id(settings["device"])).encode()
         self.device_names[button.name] = settings["device"]
+        if button.networks:
+            settings["wifi"] = {**button.networks[0], "more": button.networks[1:]}
         path = self._folder / f"{button.name}.img"
         shutil.copyfile(self._base, path)
         image.write_files(path, {"device.json": json.dumps(settings).encode()})
@@ -110,6 +113,7 @@ class VirtualWorld:
             self.seed,
             index,
             wifi=button.wifi,
+            networks=button.networks,
             sky=sky,
             ticks_ms=button.ticks_ms,
             **button.plan,

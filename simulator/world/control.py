@@ -11,6 +11,7 @@ from sigap.problem import Problem
 from simulator import image
 from simulator.world import gps, presses, protocol
 from simulator.world.protocol import Message, ProtocolError
+from simulator.world.settings import WIFI
 
 if TYPE_CHECKING:
     from simulator.world.board import Board
@@ -181,9 +182,8 @@ class Control:
         return {"battery_mv": board.electrics.battery_mv}
 
     async def _wifi(self, request: Message) -> Message:
-        keys = ("up", "ssid", "password", "rssi_dbm", "join_ms")
         board = self._board(request)
-        board.set_wifi({key: request[key] for key in keys if key in request})
+        board.set_wifi({key: request[key] for key in WIFI if key in request})
         return {"wifi": board.wifi}
 
     async def _gps(self, request: Message) -> Message:

@@ -14,7 +14,18 @@ from simulator import image
 from simulator.world import wiring
 from simulator.world.gps import Receiver, receiver
 
-WIFI: dict[str, Any] = {"up": True, "ssid": None, "password": None, "rssi_dbm": -60, "join_ms": 50}
+# An access point; "more": further ones, each with any of these. None for ssid and password takes any.
+WIFI: dict[str, Any] = {
+    "up": True,
+    "ssid": None,
+    "password": None,
+    "rssi_dbm": -60,
+    "join_ms": 50,
+    "dhcp_ms": 0,
+    "channel": 6,
+    "portal": None,
+    "more": [],
+}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 EXAMPLE = '[[boards]]\nname = "shop-1"\ndevice = "shop-1.json"\ngps = { site = [-6.9932, 110.4203] }'
 
@@ -24,7 +35,7 @@ class BoardSettings:
     """One virtual board.
 
     device: what goes to /device.json (None: whatever the image has); files: further files; gps: None when
-    no receiver is wired; wifi: {"up", "ssid", "password", "rssi_dbm", "join_ms"}; ticks_ms: what ticks_ms
+    no receiver is wired; wifi: as WIFI above; ticks_ms: what ticks_ms
     says at power-on (to test its wrap). board: how it is wired, a name of boards.json ("": as `device` says).
     battery_mv: None is a fresh battery, where it has one; usb: a plug is in, as a PMU sees it. heap_kb: for the
     firmware; 140 kB of this 64-bit interpreter stand for about 96 kB of an ESP32. serial: it has a serial port, and

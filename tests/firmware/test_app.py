@@ -67,8 +67,14 @@ class GpsDouble:
 
 
 class WifiDouble:
-    async def run(self, ssid, password):
+    async def run(self, networks, keep_address, on_up):
         await asyncio.sleep(1000)
+
+    def look(self, portal):
+        pass
+
+    def answered(self):
+        pass
 
 
 class BoardDouble:

@@ -41,7 +41,7 @@ def test_good_settings():
     assert settings.uplink_key == uplink_key(root, 0xA1B2)
     assert settings.downlink_key == downlink_key(root, 0xA1B2)
     assert settings.broker_password == broker_password(root, 0xA1B2)
-    assert (settings.wifi_ssid, settings.wifi_password) == ("shop", "kata sandi")
+    assert settings.wifi_networks == [("shop", "kata sandi")]
     assert (settings.broker_host, settings.broker_port) == ("127.0.0.1", 18830)
     assert (settings.silent, settings.fixed_site) == (True, False)
     assert (settings.heartbeat_s, settings.window_ms) == (30, 1800)

@@ -1,6 +1,6 @@
 """MQTT packets against bytes worked out from the standard (MQTT 3.1.1, OASIS, 29 October 2014)."""
 
-from mqtt import codec
+from mqtt import codec, opening
 from mqtt.codec import Decoder, MQTTError
 
 
@@ -27,20 +27,20 @@ def decode(data, piece=None, max_packet=2048):
 
 def test_connect():
     # Section 3.1, figure 3.6: protocol name, level 4, flags, keep alive; here a clean session only.
-    assert codec.encode_connect("a", 60) == b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"
+    assert opening.encode_connect("a", 60) == b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"
     # User name, password, will retained with QoS 1: 0x80 | 0x40 | 0x20 | 0x08 | 0x04 | 0x02.
-    packet = codec.encode_connect("id", 10, True, "u", b"\xff\x00", ("t", b"off", True))
+    packet = opening.encode_connect("id", 10, True, "u", b"\xff\x00", ("t", b"off", True))
     body = b"\x00\x04MQTT\x04\xee\x00\x0a\x00\x02id\x00\x01t\x00\x03off\x00\x01u\x00\x02\xff\x00"
     assert packet == bytes([0x10, len(body)]) + body
 
 
 def test_connect_refuses():
-    assert refused(codec.encode_connect, "", 10, False) == "bad-argument"  # [MQTT-3.1.3-7]
-    assert refused(codec.encode_connect, "a", 10, True, None, "p") == "bad-argument"  # [MQTT-3.1.2-22]
-    assert refused(codec.encode_connect, "a", 65536) == "bad-argument"
-    assert refused(codec.encode_connect, "a", 10, True, None, None, ("a/#", b"", False)) == "bad-text"
-    assert refused(codec.encode_connect, "a\x00") == "bad-text"  # [MQTT-1.5.3-2]
-    assert refused(codec.encode_connect, "x" * 65536) == "too-big"
+    assert refused(opening.encode_connect, "", 10, False) == "bad-argument"  # [MQTT-3.1.3-7]
+    assert refused(opening.encode_connect, "a", 10, True, None, "p") == "bad-argument"  # [MQTT-3.1.2-22]
+    assert refused(opening.encode_connect, "a", 65536) == "bad-argument"
+    assert refused(opening.encode_connect, "a", 10, True, None, None, ("a/#", b"", False)) == "bad-text"
+    assert refused(opening.encode_connect, "a\x00") == "bad-text"  # [MQTT-1.5.3-2]
+    assert refused(opening.encode_connect, "x" * 65536) == "too-big"
 
 
 def test_publish():
@@ -65,23 +65,23 @@ def test_publish_refuses():
 
 def test_subscribe_and_the_small_ones():
     # Section 3.8, figure 3.22: two filters.
-    packet = codec.encode_subscribe(10, (("a/b", 1), ("c/d", 2)))
+    packet = opening.encode_subscribe(10, (("a/b", 1), ("c/d", 2)))
     assert packet == b"\x82\x0e\x00\x0a\x00\x03a/b\x01\x00\x03c/d\x02"
-    assert codec.encode_unsubscribe(10, ("a/b",)) == b"\xa2\x07\x00\x0a\x00\x03a/b"
+    assert opening.encode_unsubscribe(10, ("a/b",)) == b"\xa2\x07\x00\x0a\x00\x03a/b"
     assert codec.encode_puback(258) == b"\x40\x02\x01\x02"
-    assert codec.encode_pingreq() == b"\xc0\x00"
-    assert codec.encode_disconnect() == b"\xe0\x00"
-    assert refused(codec.encode_subscribe, 1, ()) == "bad-argument"  # [MQTT-3.8.3-3]
-    assert refused(codec.encode_unsubscribe, 1, ()) == "bad-argument"
+    assert codec.PINGREQ_BYTES == b"\xc0\x00"
+    assert codec.DISCONNECT_BYTES == b"\xe0\x00"
+    assert refused(opening.encode_subscribe, 1, ()) == "bad-argument"  # [MQTT-3.8.3-3]
+    assert refused(opening.encode_unsubscribe, 1, ()) == "bad-argument"
     assert refused(codec.encode_puback, 0) == "bad-argument"
 
 
 def test_filters():
     # Section 4.7.1.2 and 4.7.1.3: the standard's own examples.
     for good in ("sport/tennis/#", "#", "sport/+/player1", "+", "+/tennis/#", "/+", "a//b"):
-        codec.check_filter(good)
+        opening.check_filter(good)
     for bad in ("sport/tennis#", "sport/tennis/#/ranking", "sport+", "", "a/b+/c"):
-        assert refused(codec.check_filter, bad) == "bad-text"
+        assert refused(opening.check_filter, bad) == "bad-text"
 
 
 def test_remaining_length():

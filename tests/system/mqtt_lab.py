@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
@@ -46,7 +48,7 @@ asyncio.run(main())
 class Node:
     """A script that uses the client. `line(words)` waits for a line that has them."""
 
-    def __init__(self, interpreter: str, port: int, body: str, folder: Path) -> None:
+    def __init__(self, interpreter: str, port: int, body: str, folder: Path, before: Sequence[str]) -> None:
         script = folder / f"{interpreter}.py"
         program = PRELUDE.format(
             firmware=str(FIRMWARE), port=port, body=textwrap.indent(textwrap.dedent(body).strip(), "    ")
@@ -55,7 +57,10 @@ class Node:
         self.lines: list[str] = []
         self._queue: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
-            [*INTERPRETERS[interpreter], str(script)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*before, *INTERPRETERS[interpreter], str(script)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -81,9 +86,9 @@ class Node:
 
 
 @contextlib.contextmanager
-def node(interpreter: str, port: int, body: str, folder: Path) -> Iterator[Node]:
-    """Runs the body of an async function; the process is gone at the end."""
-    one = Node(interpreter, port, body, folder)
+def node(interpreter: str, port: int, body: str, folder: Path, before: Sequence[str] = ()) -> Iterator[Node]:
+    """Runs the body of an async function, by the command `before`; the process is gone at the end."""
+    one = Node(interpreter, port, body, folder, before)
     try:
         yield one
     finally:
@@ -105,10 +110,15 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._listener.close()
 
+    def accept(self, limit_s: float = LIMIT_S) -> tuple[socket.socket, object]:
+        """The next connection; TimeoutError when none comes."""
+        self._listener.settimeout(limit_s)
+        return self._listener.accept()
+
     @contextlib.contextmanager
     def connection(self, answer: bytes = CONNACK) -> Iterator[Peer]:
         """The next client that connects; its CONNECT was read and answered."""
-        sock, _ = self._listener.accept()
+        sock, _ = self.accept()
         with sock:
             sock.settimeout(LIMIT_S)
             peer = Peer(sock)
@@ -142,3 +152,62 @@ class Peer:
                 return b""
             data += piece
         return data
+
+
+class Line:
+    """A TCP proxy in front of a broker, whose every way can be held, let go, or reset.
+
+    hold_up, hold_down: what comes is kept until released, as on a line that is half open. drop_down: it is lost.
+    """
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port = to_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.hold_up = self.hold_down = self.drop_down = False
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self.reset()
+
+    def reset(self) -> None:
+        """A RST to the client on every connection."""
+        for near, far in self._pairs:
+            with contextlib.suppress(OSError):
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            near.close()
+            with contextlib.suppress(OSError):
+                far.shutdown(socket.SHUT_RDWR)
+        self._pairs.clear()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._to_port))
+            except OSError:
+                return
+            self._pairs.append((near, far))
+            for source, target, way in ((near, far, "up"), (far, near, "down")):
+                threading.Thread(target=self._pump, args=(source, target, way), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, way: str) -> None:
+        source.settimeout(0.02)  # so that a RST finds nobody inside recv, which would keep the socket open
+        with contextlib.suppress(OSError):
+            while True:
+                try:
+                    data = source.recv(4096)
+                except TimeoutError:
+                    continue
+                if not data:
+                    break
+                while getattr(self, f"hold_{way}"):
+                    time.sleep(0.01)
+                if not (way == "down" and self.drop_down):
+                    target.sendall(data)
+            target.shutdown(socket.SHUT_WR)

@@ -21,7 +21,7 @@ from simulator.world.settings import BoardSettings
 HEAP_KB = 140
 OPEN_ALARMS = 10  # four more than the journal holds
 # Used after a collection with the journal full, asyncio with it; the rest is for what comes and goes.
-LIMIT_KB = 126
+LIMIT_KB = 127
 ASYNCIO = """
 import gc
 gc.collect()

@@ -107,7 +107,7 @@ with open("written", "w") as f:
 
 def test_mip_installs_the_mqtt_client(mpremote: Mpremote) -> None:
     installed = Mpremote(mpremote.device, FIRMWARE / "mqtt")("mip", "install", "./package.json")
-    assert installed.count("Installing: /lib/mqtt/") == 5
+    assert installed.count("Installing: /lib/mqtt/") == len(list((FIRMWARE / "mqtt").glob("*.py")))
     found = mpremote("exec", "import mqtt; print(mqtt.__file__, mqtt.Client.__name__)")
     assert found == "/lib/mqtt/__init__.py Client\n"
     mpremote("fs", "rm", "-r", ":/lib")

@@ -197,7 +197,7 @@ print("done")
         ("from machine import Pin; Pin(27).levitate()", "machine.Pin.levitate"),
         ("import esp32; esp32.NVS('x')", "esp32.NVS"),
         ("import network; network.LAN()", "network.LAN"),
-        ("import network; network.WLAN(network.STA_IF).scan()", "network.WLAN.scan"),
+        ("import network; network.WLAN(network.STA_IF).ipconfig()", "network.WLAN.ipconfig"),
         ("from machine import UART; UART(1).sendbreak()", "machine.UART.sendbreak"),
         ("from machine import PWM, Pin; PWM(Pin(25), freq=5, invert=1)", "machine.PWM(invert=)"),
     ],

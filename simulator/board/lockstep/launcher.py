@@ -11,7 +11,7 @@ import random
 import sys
 
 from ..run import run_files
-from .steps import Steps
+from .steps import BUSY, Steps
 
 
 class _Seeded:
@@ -67,7 +67,7 @@ def main():
     from . import flash, sockets
 
     machine.install(modules, link, setup)
-    network.install(modules, link, setup)
+    network.install(modules, link, setup, lambda us: link.stall(us, BUSY))
     esp32.install(modules)
     sockets.install(modules, link, network, setup)
     flash.mount(os.getenv("SIGAP_IMAGE"), link, setup["flash"])

@@ -62,7 +62,7 @@ class Socket(io.IOBase):
         if not _network.online():
             raise OSError(EHOSTUNREACH)
         self._state = "connecting"
-        _link.ask('{"net":%d,"connect":["%s",%d]}' % (self._id, address[0], address[1]))
+        _link.ask('{"net":%d,"connect":["%s",%d],"ap":%d}' % (self._id, address[0], address[1], _network.point()))
         if not self._blocking:
             raise OSError(EINPROGRESS)
         while self._state == "connecting":

@@ -6,7 +6,7 @@ Pin, PWM and UART live in pins.py and uart.py. Reset causes are those of the ESP
 
 from .. import clock
 from ..parts import Module, Part
-from . import pins, uart
+from . import pins, rtc, uart
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
@@ -83,6 +83,7 @@ def install(modules, link, setup):
     pins.install(link, setup["pins"])
     uart.install(link)
     source = _Machine()
+    source.RTC = rtc.RTC
     source.Pin, source.PWM, source.UART, source.WDT = pins.Pin, pins.PWM, uart.UART, WDT
     number = lambda pin: pin._id if isinstance(pin, pins.Pin) else pin  # noqa: E731
     if "i2c" in setup:

@@ -1,4 +1,4 @@
-"""The virtual board's `network`: a WiFi station; the world's one access point comes and goes."""
+"""The virtual board's `network`: a WiFi station; the world's access points come and go."""
 
 from .. import clock
 from ..parts import Module, Part, lacking
@@ -8,9 +8,12 @@ STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 1000, 1001, 1010
 STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD, STAT_BEACON_TIMEOUT = 201, 202, 200
 STAT_ASSOC_FAIL, STAT_HANDSHAKE_TIMEOUT = 203, 204
 
+FULL_SCAN_US = 2_000_000  # what a driver takes to find that nobody answers to a name on any channel
+SCAN_US = 2_100_000  # scan() blocks for that long: 13 channels of 120 to 160 ms
+
 _link = None
-_air = {"up": True, "ssid": None, "password": None, "rssi_dbm": -60, "join_ms": 50}
-_changed_us = 0
+_stall = None
+_points = []  # the access points as the world has them; each with "changed_us" of ours
 _unique_id = b""
 _station = None
 _lost = []
@@ -21,23 +24,50 @@ def online():
     return _station is not None and _station.isconnected()
 
 
+def point():
+    """The number of the access point that the station is joined to."""
+    return _station._point
+
+
+def portal():
+    """What the joined access point has in place of the world: None, or the port of its web server."""
+    return _points[_station._point]["portal"] if online() else None
+
+
 def when_lost(function):
     _lost.append(function)
 
 
 def _on_wifi(message):
-    global _changed_us
-    was_up = _air["up"]
-    _air.update(message["wifi"])
-    if _air["up"] != was_up:
-        _changed_us = clock.host_us()
-        if not _air["up"]:
-            for function in _lost:
-                function()
+    """The first access point is the message itself, the others are its "more"."""
+    wifi = message["wifi"]
+    was_online = online()
+    for number, told in enumerate([wifi] + wifi.get("more", [])):
+        if number == len(_points):
+            _points.append({"changed_us": 0, "up": told.get("up", True)})
+        kept = _points[number]
+        if kept["up"] != told.get("up", True):
+            kept["changed_us"] = clock.host_us()
+        for key in ("ssid", "password"):
+            kept[key] = told.get(key)
+        kept["up"] = told.get("up", True)
+        for key, default in _KINDS:
+            kept[key] = told.get(key, wifi.get(key, default))
+        kept["portal"] = told.get("portal")
+        kept["bssid"] = bytes([2, 0, 0, 0, 0, number])
+    if was_online and not online():
+        for function in _lost:
+            function()
+
+
+_KINDS = (("rssi_dbm", -60), ("join_ms", 50), ("dhcp_ms", 0), ("channel", 6))
 
 
 class WLAN(Part):
-    """A station: joins after the access point's `join_ms`, and again by itself when it comes back."""
+    """A station: joins the strongest access point that fits after its `join_ms`, and by itself when it comes back.
+
+    With a bssid it does so in half the time, and with an address of its own without the `dhcp_ms`.
+    """
 
     _kind = "network.WLAN"
     IF_STA, IF_AP = STA_IF, AP_IF
@@ -51,8 +81,9 @@ class WLAN(Part):
         if _station is None:
             _station = object.__new__(cls)
             _station._active = False
-            _station._joining = None
-            _station._config = {"pm": 1, "reconnects": -1, "txpower": 20, "hostname": "mpy-esp32"}
+            _station._joining = _station._static = None
+            _station._point = -1
+            _station._config = {"pm": 1, "reconnects": -1, "txpower": 20, "channel": 6, "hostname": "mpy-esp32"}
         return _station
 
     def __init__(self, interface=STA_IF):
@@ -68,7 +99,8 @@ class WLAN(Part):
     def connect(self, ssid=None, key=None, bssid=None):
         if not self._active:
             raise OSError("STA interface is not active")
-        self._joining = (ssid, key, clock.host_us())
+        self._joining = (ssid, key, bssid, clock.host_us())
+        self._point = -1
 
     def disconnect(self):
         was = self._joining
@@ -77,34 +109,69 @@ class WLAN(Part):
             for function in _lost:
                 function()
 
-    def _refusal(self):
-        ssid, key, _ = self._joining
-        if _air["ssid"] is not None and ssid != _air["ssid"]:
-            return STAT_NO_AP_FOUND
-        if _air["password"] is not None and key != _air["password"]:
-            return STAT_WRONG_PASSWORD
-        return 0
+    def scan(self):
+        """[(ssid, bssid, channel, RSSI, security, hidden)]; blocks as the chip does."""
+        if not self._active:
+            raise OSError("STA interface is not active")
+        _stall(SCAN_US)
+        return [
+            ((each["ssid"] or "sigap").encode(), each["bssid"], each["channel"], each["rssi_dbm"], 3, False)
+            for each in _points
+            if each["up"]
+        ]
+
+    def _candidate(self):
+        """(number, status): of the strongest access point that fits, or -1 and why there is none."""
+        ssid, key, bssid, since_us = self._joining
+        best = -1
+        for number, each in enumerate(_points):
+            fits = each["up"] and each["ssid"] in (None, ssid) and bssid in (None, each["bssid"])
+            if fits and (best < 0 or each["rssi_dbm"] > _points[best]["rssi_dbm"]):
+                best = number
+        if best < 0:
+            waited_us = clock.host_us() - since_us
+            return -1, STAT_NO_AP_FOUND if waited_us >= FULL_SCAN_US else STAT_CONNECTING
+        if _points[best]["password"] not in (None, key):
+            return -1, STAT_WRONG_PASSWORD
+        return best, 0
 
     def isconnected(self):
-        if not self._joining or not _air["up"] or self._refusal():
+        if not self._joining:
             return False
-        return clock.host_us() - max(self._joining[2], _changed_us) >= _air["join_ms"] * 1000
+        if self._point >= 0:  # joined, and stays with it: a driver does not roam
+            each = _points[self._point]
+            number, why = self._point, 0 if each["up"] else 1
+            if why or each["password"] not in (None, self._joining[1]):
+                self._point = -1
+        if self._point < 0:
+            number, why = self._candidate()
+            if why:
+                return False
+        each = _points[number]
+        wait_ms = each["join_ms"] // (2 if self._joining[2] else 1) + (0 if self._static else each["dhcp_ms"])
+        if clock.host_us() - max(self._joining[3], each["changed_us"]) < wait_ms * 1000:
+            return False
+        self._point = number
+        return True
 
     def status(self, what=None):
         if what == "rssi":
-            return _air["rssi_dbm"]
+            return _points[max(self._point, 0)]["rssi_dbm"]
         if what is not None:
             raise ValueError("unknown status param")
         if not self._joining:
             return STAT_IDLE
         if self.isconnected():
             return STAT_GOT_IP
-        return self._refusal() or (STAT_CONNECTING if _air["up"] else STAT_NO_AP_FOUND)
+        return self._candidate()[1] or STAT_CONNECTING
 
     def ifconfig(self, setting=None):
         if setting is not None:
+            self._static = None if setting == "dhcp" else setting
             return None
-        return ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1") if self.isconnected() else ("0.0.0.0",) * 4
+        if not self.isconnected():
+            return ("0.0.0.0",) * 4
+        return self._static or ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1")
 
     def config(self, name=None, **settings):
         if name is None:
@@ -123,17 +190,18 @@ class _Network:
     pass
 
 
-def install(modules, link, setup):
-    """setup["wifi"]: {"up", "ssid", "password", "rssi_dbm", "join_ms"}.
+def install(modules, link, setup, stall):
+    """setup["wifi"]: an access point as simulator/PROTOCOL.md has it. None for ssid or password takes any.
 
-    None for ssid or password takes any.
+    stall(us): time passes in which the board does nothing else.
     """
-    global _link, _unique_id
+    global _link, _stall, _unique_id
     import binascii
 
     _link = link
     _unique_id = binascii.unhexlify(setup["unique_id"])
-    _air.update(setup["wifi"])
+    _stall = stall
+    _on_wifi(setup)
     link.on("wifi", _on_wifi)
     source = _Network()
     for key, value in globals().items():

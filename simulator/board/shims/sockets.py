@@ -2,7 +2,7 @@
 
 Without WiFi no socket can be opened or connected (EHOSTUNREACH; names do not resolve, -202 as on the
 ESP32). When the WiFi goes down, the sockets in existence are closed under the firmware, whose next use of
-them raises OSError.
+them raises OSError. A captive portal answers in place of every address that is looked up while it is there.
 """
 
 import socket as host
@@ -28,6 +28,9 @@ def socket(*arguments):
 def getaddrinfo(name, port, *rest):
     if not _network.online() and not name.replace(".", "").isdigit():
         raise OSError(NAME_FAILED)
+    portal = _network.portal()
+    if portal:
+        name, port = "127.0.0.1", portal  # whatever is asked for
     return host.getaddrinfo(name, port, *rest)
 
 

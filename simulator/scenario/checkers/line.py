@@ -72,8 +72,8 @@ class EveryAlarmArrives(Checker):
         world, board = self.world, self.world.boards[button]
         quality = board.link.quality
         trouble = max(self._trouble_us.get(button, 0), self._trouble_us.get("all", 0))
-        well = board.on and not board.failed and board.wifi["up"] and board.link.wifi
-        well = well and quality.up and quality.down and quality.loss < 0.3 and board.wifi["password"] is None
+        well = board.on and not board.failed and board.has_wifi()
+        well = well and quality.up and quality.down and quality.loss < 0.3
         service = world.broker.service
         well = well and service.listening and not service.silent and world.gateway.running and not world.gateway.full
         return well and button not in self._ended and world.kernel.now_us - trouble > SETTLE_US
