@@ -19,8 +19,9 @@ import click
 from sigap.problem import USAGE, Problem
 from sigap.processes import die_with_parent, interruptible
 from sigap.virtual_gateway import VirtualStore
-from simulator.scenario import explore as exploring
 from simulator.scenario import load, model, report
+from simulator.scenario.draw import draw
+from simulator.scenario.explore import shrink
 from simulator.scenario.run import Result, dump, run
 
 FINDS = Path("build/explore")
@@ -212,7 +213,7 @@ def _side_by_side(names: Sequence[str], seed: int, workers: int) -> Iterator[Res
 
 
 def _try(seed: int) -> Result:
-    return run(exploring.draw(seed), name=f"explore-{seed}", seed=seed, make_store=VirtualStore)
+    return run(draw(seed), name=f"explore-{seed}", seed=seed, make_store=VirtualStore)
 
 
 def _shrink(seed: int, promise: str) -> tuple[str, Result]:
@@ -221,7 +222,7 @@ def _shrink(seed: int, promise: str) -> tuple[str, Result]:
     def again(candidate: model.Scenario) -> Result:
         return run(candidate, name=f"explore-{seed}", seed=seed, make_store=VirtualStore)
 
-    shortest, _ = exploring.shrink(exploring.draw(seed), promise, again)
+    shortest, _ = shrink(draw(seed), promise, again)
     return dump(shortest), again(shortest)
 
 
