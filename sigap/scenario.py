@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from sigap.following import Following
 from sigap.problem import USAGE, Problem
 from sigap.processes import die_with_parent, interruptible
 from sigap.virtual_gateway import VirtualStore
@@ -82,6 +83,10 @@ def schema() -> None:
     "--trace", type=click.Path(path_type=Path, dir_okay=False), help="Of one story: all that happened, as JSON lines."
 )
 @click.option("--follow", is_flag=True, help="Of one story: say on stderr what happens, as JSON lines.")
+@click.option("--speed", type=click.FloatRange(0), help="With --follow: so many seconds of it in one; else as it goes.")
+@click.option(
+    "--steered", is_flag=True, help='With --follow: {"speed": 10} on stdin changes it; at its end, so ends all.'
+)
 @click.option("--workers", default=0, type=click.IntRange(0, 64), help="Stories side by side; 0: one a processor.")
 def run_(
     names: tuple[str, ...],
@@ -91,6 +96,8 @@ def run_(
     junit: Path | None,
     trace: Path | None,
     follow: bool,
+    speed: float | None,
+    steered: bool,
     workers: int,
 ) -> None:
     """Run stories and say which promises held. Exit code 1 when one broke.
@@ -102,12 +109,18 @@ def run_(
         raise Problem("which story?", "Name one or more, or give --all; `sigap scenario list` shows them", USAGE)
     if (trace or follow) and len(names) != 1:
         raise Problem("--trace and --follow are for one story", "Name just one", USAGE)
+    if (speed is not None or steered) and not follow:
+        raise Problem("--speed and --steered are for a story that is followed", "Give --follow too", USAGE)
     chosen = load.names() if is_all else list(names)
     for name in chosen:
         load.load(name)  # a mistake in a file is said before anything runs
     with interruptible():
         alone = len(chosen) == 1
-        results = [_alone(chosen[0], seed, trace, follow)] if alone else list(_side_by_side(chosen, seed, workers))
+        if alone:
+            course = Following(load.load(chosen[0]), speed, steered) if follow else _Bar(chosen[0])
+            results = [_alone(chosen[0], seed, trace, course)]
+        else:
+            results = list(_side_by_side(chosen, seed, workers))
     if junit:
         junit.write_text(report.junit(results))
     if as_json:
@@ -122,16 +135,15 @@ def run_(
         raise Problem(f"{len(failed)} of {len(results)} stories failed", "See above")
 
 
-def _alone(name: str, seed: int, trace: Path | None, follow: bool) -> Result:
+def _alone(name: str, seed: int, trace: Path | None, course: Following | _Bar) -> Result:
     """With a progress bar when it takes longer than two seconds; or with its events, as they happen."""
-    course = _Followed() if follow else _Bar(name)
     result = run(
         load.load(name),
         name=name,
         seed=seed,
         make_store=VirtualStore,
         progress=course.progress,
-        notice=course.notice if isinstance(course, _Followed) else None,
+        watch=course.watch if isinstance(course, Following) else None,
         keep_trace=trace is not None,
     )
     course.end()
@@ -154,22 +166,6 @@ class _Bar:
     def end(self) -> None:
         if self._bar is not None:
             self._bar.render_finish()
-
-
-class _Followed:
-    """JSON lines: {"done": share in per cent} and {"at": seconds, "last": in words}."""
-
-    def progress(self, share: float) -> None:
-        click.echo(json.dumps({"done": f"{share:.0%}"}), err=True)
-
-    def notice(self, entry: dict[str, Any]) -> None:
-        who = entry.get("device", entry["who"])
-        words = [who, entry["what"], *(["on" if entry["on"] else "off"] if "on" in entry else [])]
-        words += ["up" if entry["up"] else "down"] if "up" in entry else []
-        click.echo(json.dumps({"at": f"{entry['at_us'] / 1e6:.1f} s", "last": " ".join(words)}), err=True)
-
-    def end(self) -> None:
-        """Nothing is left to say."""
 
 
 def _work(name: str, seed: int) -> Result:

@@ -28,13 +28,16 @@ PREFIX = "sigap-scenario-"
 OWNER = "owner.lock"
 MOST_RECORDED = 10_000  # frames of a button, for whoever replays them
 KEPT = ("opened", "alarm_joined", "accepted", "acknowledged", "dispatched", "on_scene", "closed", "reset")
-NOTICED = (*KEPT, "power", "wifi", "killed", "started", "starts", "stopped", "continued", "revoked", "replayed")
 CRASHED = "no-fault"
 
 
 @dataclass
 class Result:
-    """What a run came to. stages: {button: {stage: seconds from the press}}. digest: of the whole trace."""
+    """What a run came to.
+
+    stages: {button: {stage: seconds from the press}}. digest: of the whole trace. checked: {promise: how often there
+    was something to check}. expected: [{"what": the expectation as its file has it, "held"}].
+    """
 
     scenario: str
     seed: int
@@ -45,6 +48,7 @@ class Result:
     took_s: float
     digest: str
     checked: dict[str, int] = field(default_factory=dict)
+    expected: list[dict[str, Any]] = field(default_factory=list)
     trace: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,11 +64,11 @@ def run(
     make_store: MakeStore,
     checkers: tuple[type[Checker], ...] = ALL,
     progress: Callable[[float], None] | None = None,
-    notice: Callable[[dict[str, Any]], None] | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
     keep_trace: bool = False,
     **more: Any,
 ) -> Result:
-    """Run it from `seed`. progress(share) is called now and then, notice(entry) for what a person would want to know.
+    """Run it from `seed`. progress(share) is called now and then, watch(entry) for each entry of the trace.
 
     more: for the world (another firmware folder).
     """
@@ -77,7 +81,7 @@ def run(
             fcntl.flock(lock, fcntl.LOCK_EX)
             folder = folder.rename(base / folder.name.removeprefix("new-"))  # only now can a sweep see it
             with Stage(scenario, seed, folder, make_store, more) as stage:
-                return _run(stage, name, checkers, progress, notice, keep_trace, began)
+                return _run(stage, name, checkers, progress, watch, keep_trace, began)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -99,7 +103,7 @@ def _run(
     name: str,
     checkers: tuple[type[Checker], ...],
     progress: Callable[[float], None] | None,
-    notice: Callable[[dict[str, Any]], None] | None,
+    watch: Callable[[dict[str, Any]], None] | None,
     keep_trace: bool,
     began: float,
 ) -> Result:
@@ -113,13 +117,13 @@ def _run(
     def see(entry: dict[str, Any]) -> None:
         if entry["what"] in KEPT:
             events.append(entry)
-        if notice and entry["what"] in NOTICED:
-            notice(entry)
         if entry["what"] == "gave-up" or (entry["what"] == "console" and entry["text"].startswith("Traceback")):
             crashed.append(Broken(CRASHED, entry["at_us"], f"{entry['who']}: {entry.get('text') or 'resets in a row'}"))
         for checker in watching:
             checker.see(entry)
 
+    if watch:
+        world.trace.watchers.append(watch)
     world.trace.watchers.append(see)
     _tap(stage, watching)
     parts = 50
@@ -132,7 +136,8 @@ def _run(
     judge = Judge(stage, events)
     broken = [each for checker in watching for each in checker.broken if each.promise not in stage.scenario.gives_up]
     broken += crashed[:3] if CRASHED not in stage.scenario.gives_up else []
-    broken += [each for expect in stage.scenario.expect for each in judge.find(expect)]
+    judged = [(expect, judge.find(expect)) for expect in stage.scenario.expect]
+    broken += [each for _, found in judged for each in found]
     return Result(
         scenario=name,
         seed=stage.seed,
@@ -143,6 +148,10 @@ def _run(
         took_s=round(time.perf_counter() - began, 2),
         digest=world.trace.digest(),
         checked={checker.name: checker.seen for checker in watching},
+        expected=[
+            {"what": expect.model_dump(exclude_none=True, exclude_unset=True), "held": not found}
+            for expect, found in judged
+        ],
         trace=world.trace.text() if keep_trace else "",
     )
 

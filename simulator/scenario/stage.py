@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,20 +13,16 @@ from simulator import observe
 from simulator.scenario import model
 from simulator.scenario.hands import RESTART, gestures, script
 from simulator.scenario.model import Scenario, part_names
+from simulator.scenario.watched import Gesture
 from simulator.virtual.board import Board
-from simulator.virtual.world import Button, Registry, VirtualWorld
+from simulator.virtual.broker import QUEUE_LIMIT
+from simulator.virtual.gateway import Store, Task
+from simulator.virtual.world import Button, Registry, VirtualWorld, root_key
 from simulator.world.presses import Script
 
 BATTERY_EMPTY_MV = 3000
-
-
-@dataclass(frozen=True)
-class Gesture:
-    """A third press as a hand made it. at_us: when the contact closed; began_us: the first of the three."""
-
-    button: str
-    began_us: int
-    at_us: int
+GATEWAY_QUEUE = 22_000  # gateway/ingest/intake.py: MOST_QOS0 + MOST_QOS1
+BAD_LOOK_UP_S = 0.5
 
 
 @dataclass
@@ -60,6 +56,59 @@ class Stage:
         """The buttons that a `who` names, in order."""
         names = list(self.world.boards)
         return names if pattern == "all" else [name for name in names if fnmatchcase(name, pattern)]
+
+    # What the checkers look at (simulator.scenario.watched)
+
+    @property
+    def now_us(self) -> int:
+        return self.world.kernel.now_us
+
+    @property
+    def buttons(self) -> list[str]:
+        return list(self.world.boards)
+
+    @property
+    def store(self) -> Store:
+        return self.world.store
+
+    def device(self, button: str) -> str:
+        return self.world.device_names[button]
+
+    def key(self, button: str) -> bytes:
+        return root_key(self.seed, button)
+
+    def pins(self, button: str) -> list[dict[str, Any]]:
+        return self.world.boards[button].pins.since()
+
+    def is_worn(self, button: str) -> bool:
+        return bool(self.world.boards[button].worn)
+
+    def journal(self, button: str) -> list[str]:
+        return self.world.journal(button)
+
+    def serves(self) -> bool:
+        service, gateway = self.world.broker.service, self.world.gateway
+        return service.listening and not service.silent and gateway.running and not gateway.full
+
+    def has_way(self, button: str) -> bool:
+        board = self.world.boards[button]
+        quality = board.link.quality
+        well = board.on and not board.failed and board.wifi["up"] and board.link.wifi
+        well = well and quality.up and quality.down and quality.loss < 0.3 and board.wifi["password"] is None
+        return well and self.serves()
+
+    def queues(self) -> list[tuple[str, int, int]]:
+        broker, gateway = self.world.broker, self.world.gateway
+        return [
+            ("at the broker", broker.most_waiting, QUEUE_LIMIT),
+            ("in the gateway", gateway.most_queued, GATEWAY_QUEUE),
+        ]
+
+    def told(self) -> Sequence[tuple[int, Task]]:
+        return self.world.gateway.told
+
+    def at(self, at_us: int, do: Callable[[], None]) -> None:
+        self.world.kernel.at(at_us, do)
 
     def gestures(self) -> list[Gesture]:
         """Every third press that a contact has seen so far, whoever's hands they were."""
@@ -181,6 +230,8 @@ class Stage:
             self.world.kernel.after(int(step.for_s * 1e6), well, board)
 
     def _do_names(self, step: model.Names, board: Board) -> None:
+        is_bad = step.fails or step.stall_s >= BAD_LOOK_UP_S
+        self.world.trace.add(self.world.kernel.now_us, board.name, "names", bad=is_bad, stall_s=step.stall_s)
         board.set_names(stall_us=int(step.stall_s * 1e6), fails=step.fails)
 
     def _do_sky(self, step: model.See, board: Board) -> None:
