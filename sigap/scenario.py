@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ import click
 from sigap.following import Following
 from sigap.problem import USAGE, Problem
 from sigap.processes import die_with_parent, interruptible
+from sigap.realtime import able
+from sigap.realtime.run import run as run_in_realtime
 from sigap.virtual_gateway import VirtualStore
 from simulator.scenario import load, model, report
 from simulator.scenario.draw import draw
@@ -27,6 +29,7 @@ from simulator.scenario.run import Result, dump, run
 
 FINDS = Path("build/explore")
 LONG_S = 2.0
+Work = Callable[[str, int], Result]  # (name, seed)
 
 
 @click.group()
@@ -38,6 +41,7 @@ def scenario() -> None:
     sigap scenario run shop-robbery-silent     one, and what came of it
     sigap scenario run --all                   all, as a table of seconds from the press to each stage
     sigap scenario run my-story.yaml --seed 7  your own, from another seed
+    sigap scenario run no-sky --realtime       with real processes, as long as it is
     sigap scenario explore --minutes 5         random worlds, until a promise breaks
     """
 
@@ -45,18 +49,26 @@ def scenario() -> None:
 @scenario.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def list_(as_json: bool) -> None:
-    """Name every shipped story."""
+    """Name every shipped story; and say which also run with --realtime."""
     found = {name: load.load(name) for name in load.names()}
     if as_json:
         listed = [
-            {"scenario": name, "title": each.title, "length_s": each.length_s, "buttons": len(each.names())}
+            {
+                "scenario": name,
+                "title": each.title,
+                "length_s": each.length_s,
+                "buttons": len(each.names()),
+                "realtime": able.why_not(each) is None,
+                "why_not_realtime": able.said(name),
+            }
             for name, each in found.items()
         ]
         click.echo(json.dumps(listed, ensure_ascii=False))
         return
     width = max(len(name) for name in found)
     for name, each in found.items():
-        click.echo(f"{name:{width}}  {each.title}")
+        mark = "realtime" if able.why_not(each) is None else ""
+        click.echo(f"{name:{width}}  {mark:8}  {each.title}")
 
 
 @scenario.command()
@@ -87,6 +99,7 @@ def schema() -> None:
 @click.option(
     "--steered", is_flag=True, help='With --follow: {"speed": 10} on stdin changes it; at its end, so ends all.'
 )
+@click.option("--realtime", is_flag=True, help="With real processes: it takes as long as it is.")
 @click.option("--workers", default=0, type=click.IntRange(0, 64), help="Stories side by side; 0: one a processor.")
 def run_(
     names: tuple[str, ...],
@@ -98,6 +111,7 @@ def run_(
     follow: bool,
     speed: float | None,
     steered: bool,
+    realtime: bool,
     workers: int,
 ) -> None:
     """Run stories and say which promises held. Exit code 1 when one broke.
@@ -114,13 +128,23 @@ def run_(
     chosen = load.names() if is_all else list(names)
     for name in chosen:
         load.load(name)  # a mistake in a file is said before anything runs
+    if realtime:
+        if trace or follow:
+            raise Problem("--trace and --follow are for virtual time", "Leave them out, or --realtime", USAGE)
+        chosen = [name for name in chosen if not is_all or able.said(name) is None]
+        for name in chosen:
+            able.require(name)
     with interruptible():
         alone = len(chosen) == 1
-        if alone:
+        if alone and realtime:
+            bar = _Bar(chosen[0])
+            results = [run_in_realtime(load.load(chosen[0]), name=chosen[0], seed=seed, progress=bar.progress)]
+            bar.end()
+        elif alone:
             course = Following(load.load(chosen[0]), speed, steered) if follow else _Bar(chosen[0])
             results = [_alone(chosen[0], seed, trace, course)]
         else:
-            results = list(_side_by_side(chosen, seed, workers))
+            results = list(_side_by_side(chosen, seed, workers, _work_in_realtime if realtime else _work))
     if junit:
         junit.write_text(report.junit(results))
     if as_json:
@@ -172,6 +196,11 @@ def _work(name: str, seed: int) -> Result:
     return run(load.load(name), name=name, seed=seed, make_store=VirtualStore)
 
 
+def _work_in_realtime(name: str, seed: int) -> Result:
+    with interruptible():  # its Sigap is ended in order
+        return run_in_realtime(load.load(name), name=name, seed=seed)
+
+
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with this one, at once when it is interrupted; their boards end with them."""
@@ -188,11 +217,13 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _side_by_side(names: Sequence[str], seed: int, workers: int) -> Iterator[Result]:
+def _side_by_side(
+    names: Sequence[str], seed: int, workers: int, work: Callable[[str, int], Result]
+) -> Iterator[Result]:
     """In the order of the names, whatever ends first; each end is said on stderr."""
     longest_first = sorted(names, key=lambda name: -load.load(name).length_s)
     with _pool(workers) as pool:
-        jobs = {name: pool.submit(_work, name, seed) for name in longest_first}
+        jobs = {name: pool.submit(work, name, seed) for name in longest_first}
         waiting = set(jobs.values())
         done = 0
         while waiting:

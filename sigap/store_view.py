@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ class View:
     def __init__(self, store: Store, zero_us: int) -> None:
         self._store, self._zero_us = store, zero_us
         self._incidents: list[str] = []
+        self._numbering = threading.Lock()
 
     def alarms(self) -> list[dict[str, Any]]:
         """[{"device", "activation", "incident", "test", "state", "pressed_us", "received_us", "position", ...}]"""
@@ -84,9 +86,10 @@ class View:
 
     def number(self, incident_id: str) -> int:
         """Incidents count from 1, in the order in which they were first met."""
-        if incident_id not in self._incidents:
-            self._incidents.append(incident_id)
-        return self._incidents.index(incident_id) + 1
+        with self._numbering:
+            if incident_id not in self._incidents:
+                self._incidents.append(incident_id)
+            return self._incidents.index(incident_id) + 1
 
     def incident(self, number: int) -> str:
         """The id of the incident that this number is."""

@@ -11,14 +11,14 @@ from typing import Any
 
 from simulator import observe
 from simulator.scenario import model
-from simulator.scenario.hands import RESTART, gestures, script
+from simulator.scenario.hands import script
 from simulator.scenario.model import Scenario, part_names
+from simulator.scenario.seen import Seen
 from simulator.scenario.watched import Gesture
 from simulator.virtual.board import Board
 from simulator.virtual.broker import QUEUE_LIMIT
 from simulator.virtual.gateway import Store, Task
 from simulator.virtual.world import Button, Registry, VirtualWorld, root_key
-from simulator.world.presses import Script
 
 BATTERY_EMPTY_MV = 3000
 GATEWAY_QUEUE = 22_000  # gateway/ingest/intake.py: MOST_QOS0 + MOST_QOS1
@@ -39,9 +39,8 @@ class Stage:
         buttons = [one for part in self.scenario.buttons for one in _buttons(part)]
         self.world = VirtualWorld(self.folder, buttons, seed=self.seed, make_store=self.make_store, **self.more)
         self.chance = random.Random(f"{self.seed}/stage")
-        self._levels: dict[str, Script] = {}
-        self._modes: dict[str, list[tuple[float, Any]]] = {}
-        self.world.trace.watchers.append(self._note)
+        self._seen = Seen()
+        self.world.trace.watchers.append(self._seen.note)
         self._journals: dict[str, list[str]] = {}
         self.recorded: dict[str, list[tuple[str, bytes]]] = {}
         self._start()
@@ -111,12 +110,7 @@ class Stage:
         self.world.kernel.at(at_us, do)
 
     def gestures(self) -> list[Gesture]:
-        """Every third press that a contact has seen so far, whoever's hands they were."""
-        return [
-            Gesture(button, int(began * 1000), int(at * 1000))
-            for button, levels in self._levels.items()
-            for began, at in gestures(levels)
-        ]
+        return self._seen.gestures()
 
     def journal_at_end(self, button: str) -> list[str]:
         """The names in a button's journal when the run is over: read once, whoever asks."""
@@ -126,28 +120,7 @@ class Stage:
 
     def said(self, button: str) -> list[observe.Said]:
         """What the button's light has said, in order: in test mode it speaks another language."""
-        pins = self.world.boards[button].pins.since()
-        modes = [(0.0, observe.PATTERNS), *self._modes.get(button, [])]
-        ends = [at_ms for at_ms, _ in modes[1:]] + [self.world.kernel.now_us / 1000]
-        found: list[observe.Said] = []
-        for (begin, patterns), end in zip(modes, ends, strict=True):
-            part = [entry for entry in pins if begin <= entry["at"] < end]
-            found += observe.words(part, until=end, patterns=patterns)
-        return found
-
-    def _note(self, entry: dict[str, Any]) -> None:
-        if entry["what"] == "thumb":
-            self._levels.setdefault(entry["who"], []).append((entry["at_us"] / 1000, entry["level"]))
-            return
-        if entry["what"] == "boot":
-            self._levels.setdefault(entry["who"], []).append((entry["at_us"] / 1000, RESTART))
-        if entry["what"] == "power" or (entry["what"] == "console" and entry["text"] == "sigap: test mode ends"):
-            patterns = observe.PATTERNS
-        elif entry["what"] == "console" and entry["text"] == "sigap: test mode":
-            patterns = observe.TEST_PATTERNS
-        else:
-            return
-        self._modes.setdefault(entry["who"], []).append((entry["at_us"] / 1000, patterns))
+        return self._seen.said(button, self.pins(button), self.now_us)
 
     def _start(self) -> None:
         kernel = self.world.kernel
