@@ -51,21 +51,33 @@ def run(
 
 def _play(stage: RealStage, until_us: int, progress: Callable[[float], None] | None) -> None:
     """Each step in its time, in a thread of its own; what goes wrong in one ends the story."""
+    pool = ThreadPoolExecutor(MOST_AT_ONCE)
+    try:
+        for job in _plan(stage, until_us, progress, pool):
+            job.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)  # what is under way ends with the world
+        raise
+    pool.shutdown()
+
+
+def _plan(
+    stage: RealStage, until_us: int, progress: Callable[[float], None] | None, pool: ThreadPoolExecutor
+) -> list[Future[None]]:
+    """Until the story's end; what is under way then."""
     checked_s = 0.0
-    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        under_way: list[Future[None]] = []
-        while (now_us := stage.now_us) < until_us:
-            while due := stage.next_due(min(now_us, until_us)):
-                under_way.append(pool.submit(due[1]))
-            for job in [job for job in under_way if job.done()]:
-                under_way.remove(job)
-                job.result()
-            if time.monotonic() - checked_s > CHECK_EVERY_S:
-                checked_s = time.monotonic()
-                stage.watch.check()
-                stage.stage.check()
-                if progress:
-                    progress(min(1.0, now_us / until_us))
-            time.sleep(LOOK_S if stage.is_idle(now_us + int(LOOK_S * 1e6)) else 0.001)
-    for job in under_way:
-        job.result()
+    under_way: list[Future[None]] = []
+    while (now_us := stage.now_us) < until_us:
+        while due := stage.next_due(min(now_us, until_us)):
+            under_way.append(pool.submit(due[1]))
+        for job in [job for job in under_way if job.done()]:
+            under_way.remove(job)
+            job.result()
+        if time.monotonic() - checked_s > CHECK_EVERY_S:
+            checked_s = time.monotonic()
+            stage.watch.check()
+            stage.stage.check()
+            if progress:
+                progress(min(1.0, now_us / until_us))
+        time.sleep(LOOK_S if stage.is_idle(now_us + int(LOOK_S * 1e6)) else 0.001)
+    return under_way
