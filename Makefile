@@ -30,7 +30,7 @@ once: .venv/.ready ## one press walked all the way through, and its timeline
 test: .venv/.ready .venv/.browser ## every test, in parallel (PYTEST_ARGS="-k name" for some)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
-soak: .venv/.ready ## a hundred boards, then ten minutes of drawn faults; 20 minutes at most
+soak: .venv/.ready ## ten minutes of drawn faults, a hundred boards, stories in realtime; 20 minutes at most
 	@SIGAP_SOAK_S=$${SIGAP_SOAK_S:-600} timeout 1200 $(BIN)/python -m pytest -q -s tests/soak
 
 sim: .venv/.ready ## open the panel: virtual buttons in the browser

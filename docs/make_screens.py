@@ -1,4 +1,4 @@
-"""Takes the pictures of the desk and of the panel for README.md and docs: a whole Sigap, real presses, a real Chromium.
+"""Takes the pictures of desk, panel and a story for README.md and docs: a whole Sigap, real presses, a real Chromium.
 
 make picture
 """
@@ -28,6 +28,7 @@ from simulator.panel.server import listen
 PICTURES = Path(__file__).parent / "pictures"
 SIZE = {"width": 1400, "height": 720}
 PANEL_SIZE = {"width": 1280, "height": 800}
+STORY, STORY_S = "market-in-panic", 48.0
 CONNECTED_LIMIT_S = 20
 BUTTONS = {"en": "English", "id": "Bahasa Indonesia"}
 
@@ -44,6 +45,7 @@ def main() -> None:
             _press(local)
             _photograph(local)
             _photograph_panel(local)
+            _photograph_story(local)
         finally:
             local.stop()
             shutil.rmtree(folder, ignore_errors=True)
@@ -134,6 +136,23 @@ def _photograph_panel(local: Local) -> None:
         page.wait_for_selector("#board-citizen-1[data-led=on]")
         page.screenshot(path=PICTURES / "panel.png")
         print("docs/pictures/panel.png", file=sys.stderr)
+
+
+def _photograph_story(local: Local) -> None:
+    """A hundred buttons while everybody presses, held still."""
+    with listen(0) as listener, panel(listener, local.folder, None) as serves, _browser() as browser:
+        page = browser.new_page(viewport=PANEL_SIZE)
+        page.goto(serves.url)
+        page.click(f"text={BUTTONS['en']}")
+        page.select_option("#speed", "10")
+        page.click(f"[data-scenario={STORY}]")
+        page.wait_for_selector("body[data-ready=yes][data-run]")
+        while float(page.get_attribute("#clock", "data-at-s") or 0) < STORY_S:
+            page.wait_for_timeout(20)
+        page.click("[data-speed='0']")
+        page.wait_for_timeout(1000)  # the map has faded in
+        page.screenshot(path=PICTURES / "story.png")
+        print("docs/pictures/story.png", file=sys.stderr)
 
 
 def _take(page: Page, name: str, whole: bool = False) -> None:

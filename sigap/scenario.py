@@ -9,22 +9,27 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sigap.following import Following
 from sigap.problem import USAGE, Problem
 from sigap.processes import die_with_parent, interruptible
+from sigap.realtime import able
+from sigap.realtime.run import run as run_in_realtime
 from sigap.virtual_gateway import VirtualStore
-from simulator.scenario import explore as exploring
 from simulator.scenario import load, model, report
+from simulator.scenario.draw import draw
+from simulator.scenario.explore import shrink
 from simulator.scenario.run import Result, dump, run
 
 FINDS = Path("build/explore")
 LONG_S = 2.0
+Work = Callable[[str, int], Result]  # (name, seed)
 
 
 @click.group()
@@ -36,6 +41,7 @@ def scenario() -> None:
     sigap scenario run shop-robbery-silent     one, and what came of it
     sigap scenario run --all                   all, as a table of seconds from the press to each stage
     sigap scenario run my-story.yaml --seed 7  your own, from another seed
+    sigap scenario run no-sky --realtime       with real processes, as long as it is
     sigap scenario explore --minutes 5         random worlds, until a promise breaks
     """
 
@@ -43,18 +49,26 @@ def scenario() -> None:
 @scenario.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def list_(as_json: bool) -> None:
-    """Name every shipped story."""
+    """Name every shipped story; and say which also run with --realtime."""
     found = {name: load.load(name) for name in load.names()}
     if as_json:
         listed = [
-            {"scenario": name, "title": each.title, "length_s": each.length_s, "buttons": len(each.names())}
+            {
+                "scenario": name,
+                "title": each.title,
+                "length_s": each.length_s,
+                "buttons": len(each.names()),
+                "realtime": able.why_not(each) is None,
+                "why_not_realtime": able.said(name),
+            }
             for name, each in found.items()
         ]
         click.echo(json.dumps(listed, ensure_ascii=False))
         return
     width = max(len(name) for name in found)
     for name, each in found.items():
-        click.echo(f"{name:{width}}  {each.title}")
+        mark = "realtime" if able.why_not(each) is None else ""
+        click.echo(f"{name:{width}}  {mark:8}  {each.title}")
 
 
 @scenario.command()
@@ -81,6 +95,11 @@ def schema() -> None:
     "--trace", type=click.Path(path_type=Path, dir_okay=False), help="Of one story: all that happened, as JSON lines."
 )
 @click.option("--follow", is_flag=True, help="Of one story: say on stderr what happens, as JSON lines.")
+@click.option("--speed", type=click.FloatRange(0), help="With --follow: so many seconds of it in one; else as it goes.")
+@click.option(
+    "--steered", is_flag=True, help='With --follow: {"speed": 10} on stdin changes it; at its end, so ends all.'
+)
+@click.option("--realtime", is_flag=True, help="With real processes: it takes as long as it is.")
 @click.option("--workers", default=0, type=click.IntRange(0, 64), help="Stories side by side; 0: one a processor.")
 def run_(
     names: tuple[str, ...],
@@ -90,6 +109,9 @@ def run_(
     junit: Path | None,
     trace: Path | None,
     follow: bool,
+    speed: float | None,
+    steered: bool,
+    realtime: bool,
     workers: int,
 ) -> None:
     """Run stories and say which promises held. Exit code 1 when one broke.
@@ -101,12 +123,28 @@ def run_(
         raise Problem("which story?", "Name one or more, or give --all; `sigap scenario list` shows them", USAGE)
     if (trace or follow) and len(names) != 1:
         raise Problem("--trace and --follow are for one story", "Name just one", USAGE)
+    if (speed is not None or steered) and not follow:
+        raise Problem("--speed and --steered are for a story that is followed", "Give --follow too", USAGE)
     chosen = load.names() if is_all else list(names)
     for name in chosen:
         load.load(name)  # a mistake in a file is said before anything runs
+    if realtime:
+        if trace or follow:
+            raise Problem("--trace and --follow are for virtual time", "Leave them out, or --realtime", USAGE)
+        chosen = [name for name in chosen if not is_all or able.said(name) is None]
+        for name in chosen:
+            able.require(name)
     with interruptible():
         alone = len(chosen) == 1
-        results = [_alone(chosen[0], seed, trace, follow)] if alone else list(_side_by_side(chosen, seed, workers))
+        if alone and realtime:
+            bar = _Bar(chosen[0])
+            results = [run_in_realtime(load.load(chosen[0]), name=chosen[0], seed=seed, progress=bar.progress)]
+            bar.end()
+        elif alone:
+            course = Following(load.load(chosen[0]), speed, steered) if follow else _Bar(chosen[0])
+            results = [_alone(chosen[0], seed, trace, course)]
+        else:
+            results = list(_side_by_side(chosen, seed, workers, _work_in_realtime if realtime else _work))
     if junit:
         junit.write_text(report.junit(results))
     if as_json:
@@ -121,16 +159,15 @@ def run_(
         raise Problem(f"{len(failed)} of {len(results)} stories failed", "See above")
 
 
-def _alone(name: str, seed: int, trace: Path | None, follow: bool) -> Result:
+def _alone(name: str, seed: int, trace: Path | None, course: Following | _Bar) -> Result:
     """With a progress bar when it takes longer than two seconds; or with its events, as they happen."""
-    course = _Followed() if follow else _Bar(name)
     result = run(
         load.load(name),
         name=name,
         seed=seed,
         make_store=VirtualStore,
         progress=course.progress,
-        notice=course.notice if isinstance(course, _Followed) else None,
+        watch=course.watch if isinstance(course, Following) else None,
         keep_trace=trace is not None,
     )
     course.end()
@@ -155,24 +192,13 @@ class _Bar:
             self._bar.render_finish()
 
 
-class _Followed:
-    """JSON lines: {"done": share in per cent} and {"at": seconds, "last": in words}."""
-
-    def progress(self, share: float) -> None:
-        click.echo(json.dumps({"done": f"{share:.0%}"}), err=True)
-
-    def notice(self, entry: dict[str, Any]) -> None:
-        who = entry.get("device", entry["who"])
-        words = [who, entry["what"], *(["on" if entry["on"] else "off"] if "on" in entry else [])]
-        words += ["up" if entry["up"] else "down"] if "up" in entry else []
-        click.echo(json.dumps({"at": f"{entry['at_us'] / 1e6:.1f} s", "last": " ".join(words)}), err=True)
-
-    def end(self) -> None:
-        """Nothing is left to say."""
-
-
 def _work(name: str, seed: int) -> Result:
     return run(load.load(name), name=name, seed=seed, make_store=VirtualStore)
+
+
+def _work_in_realtime(name: str, seed: int) -> Result:
+    with interruptible():  # its Sigap is ended in order
+        return run_in_realtime(load.load(name), name=name, seed=seed)
 
 
 @contextlib.contextmanager
@@ -191,11 +217,13 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _side_by_side(names: Sequence[str], seed: int, workers: int) -> Iterator[Result]:
+def _side_by_side(
+    names: Sequence[str], seed: int, workers: int, work: Callable[[str, int], Result]
+) -> Iterator[Result]:
     """In the order of the names, whatever ends first; each end is said on stderr."""
     longest_first = sorted(names, key=lambda name: -load.load(name).length_s)
     with _pool(workers) as pool:
-        jobs = {name: pool.submit(_work, name, seed) for name in longest_first}
+        jobs = {name: pool.submit(work, name, seed) for name in longest_first}
         waiting = set(jobs.values())
         done = 0
         while waiting:
@@ -212,7 +240,7 @@ def _side_by_side(names: Sequence[str], seed: int, workers: int) -> Iterator[Res
 
 
 def _try(seed: int) -> Result:
-    return run(exploring.draw(seed), name=f"explore-{seed}", seed=seed, make_store=VirtualStore)
+    return run(draw(seed), name=f"explore-{seed}", seed=seed, make_store=VirtualStore)
 
 
 def _shrink(seed: int, promise: str) -> tuple[str, Result]:
@@ -221,7 +249,7 @@ def _shrink(seed: int, promise: str) -> tuple[str, Result]:
     def again(candidate: model.Scenario) -> Result:
         return run(candidate, name=f"explore-{seed}", seed=seed, make_store=VirtualStore)
 
-    shortest, _ = exploring.shrink(exploring.draw(seed), promise, again)
+    shortest, _ = shrink(draw(seed), promise, again)
     return dump(shortest), again(shortest)
 
 

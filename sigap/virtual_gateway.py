@@ -3,7 +3,6 @@ world's clock in place of the computer's. What is missing here are its threads, 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from gateway.registry.devices import add_device, get_device, revoke_device
 from gateway.registry.people import add_owner, add_relative
 from gateway.registry.provision import device_settings
 from gateway.store.engine import open_store
-from gateway.store.schema import alarms, counts, devices, events, incidents
+from gateway.store.schema import alarms
 from panic_wire import topics
 from panic_wire.frames import STATUS, Header
+from sigap.store_view import View
 from simulator.virtual.broker import Message
 from simulator.virtual.gateway import Task
 from simulator.virtual.gps import START
@@ -30,14 +30,13 @@ BACKEND = "police"
 LEASE_US = 3_600_000_000
 
 
-class VirtualStore:
+class VirtualStore(View):
     """The Store of simulator.virtual.gateway over a SQLite file in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._url = f"sqlite:///{folder / 'gateway.db'}"
-        self._store = open_store(self._url)
+        super().__init__(open_store(self._url), START_US)
         self._book = Book([BACKEND], "virtual")
-        self._incidents: list[str] = []
 
     def register(
         self, name: str, *, index: int, broker: tuple[str, int], key: bytes, **settings: Any
@@ -101,7 +100,7 @@ class VirtualStore:
 
     def act(self, incident: int, stage: str, actor: str, data: dict[str, Any], now_us: int) -> bool:
         with self._store.write() as conn:
-            return self._book.record_stage(conn, self._id(incident), stage, actor, data, START_US + now_us)
+            return self._book.record_stage(conn, self.incident(incident), stage, actor, data, START_US + now_us)
 
     def tasks(self, now_us: int) -> list[Task]:
         at, found = START_US + now_us, []
@@ -113,7 +112,7 @@ class VirtualStore:
         return found
 
     def _task(self, conn: sa.Connection, delivery: Any) -> Task:
-        incident = self._number(delivery.incident_id)
+        incident = self.number(delivery.incident_id)
         payload = delivery.payload
         if delivery.destination.startswith("device:"):
             name, stage = payload["device"], payload["stage"]
@@ -141,78 +140,3 @@ class VirtualStore:
 
     def close(self) -> None:
         self._store.close()
-
-    # What the checkers look at
-
-    def alarms(self) -> list[dict[str, Any]]:
-        """[{"device", "activation", "incident", "test", "state", "pressed_us", "received_us", "position", ...}]"""
-        query = (
-            sa.select(alarms, incidents.c.test, incidents.c.state, devices.c.name)
-            .join(incidents, incidents.c.id == alarms.c.incident_id)
-            .join(devices, devices.c.id == alarms.c.device_id)
-            .order_by(alarms.c.received_at, alarms.c.device_id, alarms.c.activation)
-        )
-        with self._store.read() as conn:
-            found = conn.execute(query).all()
-        return [
-            {
-                "device": row.name,
-                "activation": row.activation,
-                "incident": self._number(row.incident_id),
-                "test": bool(row.test),
-                "state": row.state,
-                "pressed_us": row.pressed_at - START_US,
-                "received_us": row.received_at - START_US,
-                "age_is_minimum": bool(row.age_is_minimum),
-                "epoch": row.epoch,
-                "counter": row.counter,
-                "silent": bool(row.silent),
-                "position": None if row.lat_e7 is None else (row.lat_e7 / 1e7, row.lon_e7 / 1e7),
-                "accuracy_m": row.accuracy_m,
-            }
-            for row in found
-        ]
-
-    def events(self, after: int) -> list[dict[str, Any]]:
-        query = sa.select(events, devices.c.name).join(incidents, incidents.c.id == events.c.incident_id)
-        query = query.join(devices, devices.c.id == incidents.c.device_id)
-        with self._store.read() as conn:
-            found = conn.execute(query.where(events.c.id > after).order_by(events.c.id)).all()
-        return [
-            {
-                "id": row.id,
-                "at_us": row.at - START_US,
-                "kind": row.kind,
-                "incident": self._number(row.incident_id),
-                "device": row.name,
-                "actor": row.actor,
-                **{key: value for key, value in json.loads(row.data).items() if key in ("activation", "stage")},
-            }
-            for row in found
-        ]
-
-    def devices(self) -> dict[str, dict[str, Any]]:
-        """{name: {"online", "last_heard_us"}}"""
-        columns = (devices.c.name, devices.c.online, devices.c.last_heard_at)
-        with self._store.read() as conn:
-            found = conn.execute(sa.select(*columns).order_by(devices.c.id)).all()
-        return {
-            row.name: {
-                "online": row.online,
-                "last_heard_us": None if row.last_heard_at is None else row.last_heard_at - START_US,
-            }
-            for row in found
-        }
-
-    def counts(self) -> dict[str, int]:
-        with self._store.read() as conn:
-            return {row.name: row.value for row in conn.execute(sa.select(counts).order_by(counts.c.name)).all()}
-
-    def _number(self, incident_id: str) -> int:
-        """Incidents count from 1, in the order in which they were first met."""
-        if incident_id not in self._incidents:
-            self._incidents.append(incident_id)
-        return self._incidents.index(incident_id) + 1
-
-    def _id(self, number: int) -> str:
-        return self._incidents[number - 1]

@@ -16,7 +16,7 @@ from sigap.story.stage import Stage
 from sigap.timeline import stage_of
 
 
-class _Desk:
+class Desk:
     """The operators' desk, over its own routes; logs in at the first click."""
 
     def __init__(self, stage: Stage) -> None:
@@ -43,7 +43,7 @@ class Gateway(AnyGateway, Part):
     def __init__(self, stage: Stage) -> None:
         AnyGateway.__init__(self, stage.clock)
         Part.__init__(self, stage)
-        self.operator = Operator(_Desk(stage))
+        self.operator = Operator(Desk(stage))
 
     @property
     def desk_url(self) -> str:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from sigap.local import BROKER, GATEWAY, MAIL, POLICE, Local, Ports
+from sigap.local import BROKER, GATEWAY, MAIL, POLICE, Button, Local, Ports
 from sigap.problem import Problem
 from sigap.processes import free_port
 from sigap.story.waiting import RealClock, wait_until
@@ -22,11 +22,12 @@ START_LIMIT_S = 30.0
 class Stage:
     """Use as a context manager: at its end every process is gone, whatever happened.
 
-    local: the Sigap, with free ports of its own and no buttons yet.
+    local: the Sigap, with free ports of its own, and as a rule no buttons yet. faults: as Local has it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.local = Local(folder, Ports(free_port(), free_port(), free_port(), free_port()), buttons=())
+    def __init__(self, folder: Path, buttons: tuple[Button, ...] = (), *, faults: bool = False) -> None:
+        ports = Ports(free_port(), free_port(), free_port(), free_port())
+        self.local = Local(folder, ports, buttons=buttons, faults=faults)
         self.clock = RealClock(self.check)
         self._needed: set[str] = set()
         self._frozen: set[str] = set()

@@ -24,6 +24,7 @@ class Link(Protocol):
 
     faults: Faults
     passed: dict[str, int]
+    tap: Callable[[int, str, bytes], None] | None
 
     async def pause(self, seconds: float | None = None) -> None:
         """Until the time is over, or the faults have changed."""
@@ -63,6 +64,8 @@ class Pipe:
                 piece = await loop.sock_recv(self._source, min(PIECE_BYTES, HELD_LIMIT_BYTES - self.held))
             except OSError:
                 piece = None
+            if piece and self._of.link.tap:
+                self._of.link.tap(self._of.number, self._name, piece)
             self._last_due = max(self._last_due, loop.time() + self._way.late_s(self._draw))
             self._queue.append((self._last_due, piece))
             self.held += len(piece or b"")
@@ -120,8 +123,8 @@ class Connection:
     dead: silent for good (see Faults.cut, half-open).
     """
 
-    def __init__(self, link: Link, client: socket.socket, seed: str) -> None:
-        self.link, self._client, self._seed = link, client, seed
+    def __init__(self, link: Link, client: socket.socket, number: int, seed: str) -> None:
+        self.link, self._client, self.number, self._seed = link, client, number, seed
         self.dead = link.faults.cut == HALF_OPEN
         self._sockets = [client]
         self._pipes: list[Pipe] = []

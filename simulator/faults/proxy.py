@@ -11,7 +11,7 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sigap.problem import USAGE, Problem
@@ -36,6 +36,8 @@ class Proxy:
         self.passed = {"up": 0, "down": 0}  # bytes
         self.accepted = 0
         self.resets = 0  # that `reset` made
+        # Told of each piece as it comes in, before any fault: (number of the connection, "up" or "down", bytes).
+        self.tap: Callable[[int, str, bytes], None] | None = None
         self._seed = seed
         self._changed = asyncio.Event()
         self._connections: dict[Connection, asyncio.Task[None]] = {}
@@ -166,7 +168,7 @@ class Proxy:
                     await asyncio.sleep(0.5)
                     continue
                 self.accepted += 1
-                connection = Connection(self, client, f"{self._seed}:{self.name}:{self.accepted}")
+                connection = Connection(self, client, self.accepted, f"{self._seed}:{self.name}:{self.accepted}")
                 if len(self._connections) >= CONNECTIONS_LIMIT:
                     connection.reset()
                 task = asyncio.create_task(connection.run(self.upstream))

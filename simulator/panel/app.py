@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,7 +26,8 @@ from simulator.panel.alarms import SHOWN, STAGES, as_csv
 from simulator.panel.guard import Guard
 from simulator.panel.hub import Hub
 from simulator.panel.runs import Runs
-from simulator.panel.words import LOCALE, page_words
+from simulator.panel.watching import Watching
+from simulator.panel.words import LOCALE, page_words, story_words
 
 log = logging.getLogger("sigap.panel")
 
@@ -33,6 +35,7 @@ FOLDER = Path(__file__).parent
 LANGUAGE_COOKIE = "sigap_language"  # the desk's too: who chose there has chosen here
 SEED_LIMIT = 2**31
 BODY_LIMIT_BYTES = 4096
+RUN = re.compile(r"[0-9a-z-]{1,40}")
 
 Change = Callable[[str, dict[str, Any]], Awaitable[None]]
 
@@ -62,6 +65,7 @@ class Panel:
                 Route(f"/boards/{{name}}/{what}", self._changing(change), methods=["POST"])
                 for what, change in changes.items()
             ),
+            *Watching(runs, hub.pages, self._render, _fields).routes,
             Mount("/static", StaticFiles(directory=FOLDER / "static")),
             Mount("/assets", StaticFiles(directory=assets)),
         ]
@@ -81,22 +85,20 @@ class Panel:
             self.has_failed = True
 
     async def page(self, request: Request) -> Response:
+        scenarios = await asyncio.to_thread(self._runs.names) if self._runs.is_there else None
+        return self._render(request, "page.html", {"stages": STAGES, "light": SHOWN, "scenarios": scenarios})
+
+    def _render(self, request: Request, template: str, more: dict[str, Any]) -> Response:
         language = request.cookies.get(LANGUAGE_COOKIE, DEFAULT)
         language = language if language in LANGUAGES else DEFAULT
         _ = translator(LOCALE, language)
-        html = self._page.get_template("page.html").render(
-            _=_,
-            language=language,
-            words=page_words(_),
-            stages=STAGES,
-            light=SHOWN,
-            scenarios=await asyncio.to_thread(self._runs.names) if self._runs.is_there else None,
-        )
-        return HTMLResponse(html)
+        words = {**page_words(_), **story_words(_)}
+        return HTMLResponse(self._page.get_template(template).render(_=_, language=language, words=words, **more))
 
     async def language(self, request: Request) -> Response:
         wanted = parse_qs((await _body(request)).decode(errors="replace")).get("language", [""])[-1]
-        response = RedirectResponse("/", 303)
+        run = RUN.fullmatch(request.query_params.get("run", ""))
+        response = RedirectResponse(f"/stories/{run[0]}" if run else "/", 303)
         if wanted in LANGUAGES:
             response.set_cookie(LANGUAGE_COOKIE, wanted, max_age=365 * 86400, httponly=True, samesite="strict")
         return response
@@ -125,13 +127,15 @@ class Panel:
         return Response(as_csv(self.hub.alarms.documents()), media_type="text/csv; charset=utf-8", headers=headers)
 
     async def scenario(self, request: Request) -> Response:
-        """{"name", "seed"}: start it."""
+        """{"name", "seed", "speed": as in Scenarios.steer}: start it."""
         fields = await _fields(request)
-        name, seed = fields.get("name"), fields.get("seed", 1)
+        name, seed, speed = fields.get("name"), fields.get("seed", 1), fields.get("speed")
         if not isinstance(name, str) or not _is_whole(seed) or not 0 <= seed < SEED_LIMIT:
             raise HTTPException(400, "name is a text, seed a whole number from 0")
+        if speed is not None and (isinstance(speed, bool) or not isinstance(speed, int | float) or not speed >= 0):
+            raise HTTPException(400, "speed is a number from 0, or null")
         try:
-            return JSONResponse({"id": await asyncio.to_thread(self._runs.start, name, seed)})
+            return JSONResponse({"id": await asyncio.to_thread(self._runs.start, name, seed, speed)})
         except Problem as problem:
             return JSONResponse({"error": str(problem)}, 409)
 

@@ -197,7 +197,7 @@ class Hub:
                 if self._gateway is not None:
                     self._known = await asyncio.to_thread(self._gateway.boards)
                     self.alarms.recorded(await asyncio.to_thread(self._gateway.timeline))
-                await asyncio.to_thread(self._runs.look)
+                await asyncio.to_thread(self._runs.look, bool(len(self.pages)))
             except Problem as problem:
                 self._trouble = str(problem)
             await asyncio.sleep(LOOK_EVERY_S)

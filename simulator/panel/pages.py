@@ -31,6 +31,13 @@ class Pages:
     def is_full(self) -> bool:
         return self._is_closed or len(self._queues) >= MOST_PAGES
 
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
     def __contains__(self, page: object) -> bool:
         return page in self._queues
 

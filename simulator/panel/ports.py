@@ -30,10 +30,30 @@ class Scenarios(Protocol):
         """[{"name", "title"}]."""
         ...
 
-    def start(self, name: str, seed: int) -> str:
-        """Start one; returns its id. Problem for an unknown name."""
+    def start(self, name: str, seed: int, speed: float | None) -> str:
+        """Start one; returns the run's id. Problem for an unknown name. speed: as in steer."""
         ...
 
     def state(self, run: str) -> dict[str, Any]:
-        """{"state": "running", "passed" or "failed", and further texts and numbers to show}."""
+        """{"state": "running", "passed", "failed" or "ended", and further texts and numbers to show}."""
+        ...
+
+    def story(self, run: str) -> dict[str, Any]:
+        """{"name", "seed", "title", "story", "length_s", "buttons": how many, "repeat": the command}."""
+        ...
+
+    def course(self, run: str, since: int) -> dict[str, Any]:
+        """What has changed since a version (-1: everything); does not block.
+
+        {"version", "whole", "state", "at_s", "speed", "done", "services", "boards": [], "events": [], "result": once it
+        has ended}; boards and events are what simulator/scenario/scene.py makes of them.
+        """
+        ...
+
+    def steer(self, run: str, speed: float | None) -> None:
+        """So many seconds of it in one second; 0: it stands still; None: as fast as it goes."""
+        ...
+
+    def end(self, run: str) -> None:
+        """End it before its time."""
         ...

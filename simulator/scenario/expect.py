@@ -8,21 +8,21 @@ from typing import Any
 from simulator import observe
 from simulator.scenario.checkers.base import Broken
 from simulator.scenario.model import Expect
-from simulator.scenario.stage import Stage
+from simulator.scenario.watched import Watched
 from simulator.world.gps import METRES_PER_DEGREE
 
 PROMISE = "expected"
 STAGES = ("accepted", "acknowledged", "dispatched", "on_scene", "closed")
 
 
-def stages_of(stage: Stage, events: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def stages_of(stage: Watched, events: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """{button: {stage: seconds from the third press of its first real alarm}}; a stage that did not come is absent.
 
     The third press is the thumb's when a hand was there, else what the gateway worked out.
     """
     found: dict[str, dict[str, float]] = {}
     gestures = stage.gestures()
-    for alarm in stage.world.store.alarms():
+    for alarm in stage.store.alarms():
         button = alarm["device"]
         if alarm["test"] or button in found:
             continue
@@ -39,9 +39,9 @@ def stages_of(stage: Stage, events: list[dict[str, Any]]) -> dict[str, dict[str,
 class Judge:
     """find(expect) returns what does not hold. stages: what stages_of says."""
 
-    def __init__(self, stage: Stage, events: list[dict[str, Any]]) -> None:
-        self._stage, self._world, self._events = stage, stage.world, events
-        self._alarms = stage.world.store.alarms()
+    def __init__(self, stage: Watched, events: list[dict[str, Any]]) -> None:
+        self._stage, self._events = stage, events
+        self._alarms = stage.store.alarms()
         self.stages = stages_of(stage, events)
 
     def find(self, expect: Expect) -> list[Broken]:
@@ -52,14 +52,13 @@ class Judge:
         for name in names:
             broken += self._one(name, expect)
         if expect.refused is not None:
-            counts = self._world.store.counts()
+            counts = self._stage.store.counts()
             refused = sum(number for what, number in counts.items() if what.startswith("quarantine."))
             if refused < expect.refused:
                 broken.append(f"{refused} frames were refused, at least {expect.refused} expected")
-        return [Broken(PROMISE, self._world.kernel.now_us, why) for why in broken]
+        return [Broken(PROMISE, self._stage.now_us, why) for why in broken]
 
     def _one(self, name: str, expect: Expect) -> list[str]:
-        board = self._world.boards[name]
         mine = [each for each in self._alarms if each["device"] == name]
         real = [each for each in mine if not each["test"]]
         tests = [each for each in mine if each["test"]]
@@ -73,12 +72,12 @@ class Judge:
         if expect.state is not None:
             seen.append(("state", real[-1]["state"] if real else None, expect.state))
         if expect.dark is not None:
-            seen.append(("dark", observe.quiet(board.pins.since()), expect.dark))
+            seen.append(("dark", observe.quiet(self._stage.pins(name)), expect.dark))
         if expect.unreceipted is not None:
             names = self._stage.journal_at_end(name)
             seen.append(("unreceipted alarms", sum(each.startswith("u") for each in names), expect.unreceipted))
         if expect.online is not None:
-            seen.append(("online", bool(self._world.store.devices()[name]["online"]), expect.online))
+            seen.append(("online", bool(self._stage.store.devices()[name]["online"]), expect.online))
         if expect.no_position is not None and real:
             seen.append(("without a position", real[-1]["position"] is None, expect.no_position))
         said = [f"{name}: {what} is {is_}, expected {wanted}" for what, is_, wanted in seen if is_ != wanted]
@@ -106,13 +105,13 @@ class Judge:
                 said.append(f"{name}: its position is {away:.0f} m away, expected within {expect.within_m:g} m")
         if expect.relatives_told is not None:
             incidents = {each["incident"] for each in self._alarms if each["device"] == name}
-            told = sum(task.to == "relative" and task.incident in incidents for _, task in self._world.gateway.told)
+            told = sum(task.to == "relative" and task.incident in incidents for _, task in self._stage.told())
             if told < expect.relatives_told:
                 said.append(f"{name}: relatives were told {told} times, expected {expect.relatives_told}")
         if expect.resets is not None and self._unasked(name) > expect.resets:
             said.append(f"{name}: {self._unasked(name)} resets that nobody planned, expected {expect.resets} at most")
         if expect.heartbeats is not None:
-            beats = self._world.store.counts().get("ingest.heartbeats", 0)
+            beats = self._stage.store.counts().get("ingest.heartbeats", 0)
             if beats < expect.heartbeats:
                 said.append(f"{beats} heartbeats in all, expected at least {expect.heartbeats}")
         return said

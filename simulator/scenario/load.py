@@ -55,6 +55,12 @@ def parse(text: str, where: str) -> Scenario:
         raise Problem("\n".join(said), "`sigap scenario schema` says what may be there", USAGE) from error
 
 
+def where(name: str, loc: Sequence[int | str]) -> str:
+    """file:line of a part of a scenario's file: ("steps", 3)."""
+    path = path_of(name)
+    return _place(yaml.compose(path.read_text(), yaml.SafeLoader), loc, str(path)).rpartition(":")[0]
+
+
 def _words(error: Any) -> str:
     path = ".".join(str(part) for part in error["loc"])
     return f"{path}: {error['msg']}" if path else str(error["msg"])

@@ -47,7 +47,8 @@ def failure(result: Result, path: str = "") -> str:
         promise = PROMISES.get(broken["promise"], broken["promise"])
         lines.append(f"  {promise} ({broken['promise']})")
         lines.append(f"    at {broken['at_s']:.3f} s: {broken['why']}")
-    lines.append(f"  repeat it: sigap scenario run {path or result.scenario} --seed {result.seed} --trace trace.jsonl")
+    how = "--realtime" if result.realtime else "--trace trace.jsonl"
+    lines.append(f"  repeat it: sigap scenario run {path or result.scenario} --seed {result.seed} {how}")
     return "\n".join(lines)
 
 

@@ -9,16 +9,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sigap.problem import Problem
-from simulator.scenario.checkers import ALL, Broken, Checker
-from simulator.scenario.expect import Judge
+from simulator.scenario.checkers import ALL, Checker
 from simulator.scenario.model import Scenario
+from simulator.scenario.result import Observer, Result
 from simulator.scenario.stage import Stage
 from simulator.virtual.world import Registry
 
@@ -27,29 +26,6 @@ MEMORY = Path("/dev/shm")  # the store's fdatasync costs nothing there, and no p
 PREFIX = "sigap-scenario-"
 OWNER = "owner.lock"
 MOST_RECORDED = 10_000  # frames of a button, for whoever replays them
-KEPT = ("opened", "alarm_joined", "accepted", "acknowledged", "dispatched", "on_scene", "closed", "reset")
-NOTICED = (*KEPT, "power", "wifi", "killed", "started", "starts", "stopped", "continued", "revoked", "replayed")
-CRASHED = "no-fault"
-
-
-@dataclass
-class Result:
-    """What a run came to. stages: {button: {stage: seconds from the press}}. digest: of the whole trace."""
-
-    scenario: str
-    seed: int
-    passed: bool
-    broken: list[dict[str, Any]]
-    stages: dict[str, dict[str, float]]
-    virtual_s: float
-    took_s: float
-    digest: str
-    checked: dict[str, int] = field(default_factory=dict)
-    trace: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Without the trace."""
-        return {key: value for key, value in asdict(self).items() if key != "trace"}
 
 
 def run(
@@ -60,11 +36,11 @@ def run(
     make_store: MakeStore,
     checkers: tuple[type[Checker], ...] = ALL,
     progress: Callable[[float], None] | None = None,
-    notice: Callable[[dict[str, Any]], None] | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
     keep_trace: bool = False,
     **more: Any,
 ) -> Result:
-    """Run it from `seed`. progress(share) is called now and then, notice(entry) for what a person would want to know.
+    """Run it from `seed`. progress(share) is called now and then, watch(entry) for each entry of the trace.
 
     more: for the world (another firmware folder).
     """
@@ -77,7 +53,7 @@ def run(
             fcntl.flock(lock, fcntl.LOCK_EX)
             folder = folder.rename(base / folder.name.removeprefix("new-"))  # only now can a sweep see it
             with Stage(scenario, seed, folder, make_store, more) as stage:
-                return _run(stage, name, checkers, progress, notice, keep_trace, began)
+                return _run(stage, name, checkers, progress, watch, keep_trace, began)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -99,62 +75,37 @@ def _run(
     name: str,
     checkers: tuple[type[Checker], ...],
     progress: Callable[[float], None] | None,
-    notice: Callable[[dict[str, Any]], None] | None,
+    watch: Callable[[dict[str, Any]], None] | None,
     keep_trace: bool,
     began: float,
 ) -> Result:
     world, length_s = stage.world, stage.scenario.length_s
-    watching = [make(stage) for make in checkers]
-    events: list[dict[str, Any]] = []
-    crashed: list[Broken] = []
+    observer = Observer(stage, checkers)
     if not keep_trace:
         world.trace.lines_limit = 0
-
-    def see(entry: dict[str, Any]) -> None:
-        if entry["what"] in KEPT:
-            events.append(entry)
-        if notice and entry["what"] in NOTICED:
-            notice(entry)
-        if entry["what"] == "gave-up" or (entry["what"] == "console" and entry["text"].startswith("Traceback")):
-            crashed.append(Broken(CRASHED, entry["at_us"], f"{entry['who']}: {entry.get('text') or 'resets in a row'}"))
-        for checker in watching:
-            checker.see(entry)
-
-    world.trace.watchers.append(see)
-    _tap(stage, watching)
+    if watch:
+        world.trace.watchers.append(watch)
+    world.trace.watchers.append(observer.see)
+    _tap(stage, observer)
     parts = 50
     for part in range(1, parts + 1):
         world.run(length_s * part / parts)
         if progress:
             progress(part / parts)
-    for checker in watching:
-        checker.end()
-    judge = Judge(stage, events)
-    broken = [each for checker in watching for each in checker.broken if each.promise not in stage.scenario.gives_up]
-    broken += crashed[:3] if CRASHED not in stage.scenario.gives_up else []
-    broken += [each for expect in stage.scenario.expect for each in judge.find(expect)]
-    return Result(
-        scenario=name,
-        seed=stage.seed,
-        passed=not broken,
-        broken=[{"promise": each.promise, "at_s": each.at_us / 1e6, "why": each.why} for each in broken],
-        stages=judge.stages,
-        virtual_s=length_s,
-        took_s=round(time.perf_counter() - began, 2),
-        digest=world.trace.digest(),
-        checked={checker.name: checker.seen for checker in watching},
-        trace=world.trace.text() if keep_trace else "",
-    )
+    result = observer.result(name, stage.seed, 0.0)
+    result.took_s = round(time.perf_counter() - began, 2)
+    result.digest = world.trace.digest()
+    result.trace = world.trace.text() if keep_trace else ""
+    return result
 
 
-def _tap(stage: Stage, watching: list[Checker]) -> None:
+def _tap(stage: Stage, observer: Observer) -> None:
     """Show every frame at the broker to the checkers; keep the uplinks, for whoever replays them."""
     buttons = {device: name for name, device in stage.world.device_names.items()}
 
     def down(topic: str, payload: bytes) -> None:
         if button := buttons.get(topic.split("/")[3]):
-            for checker in watching:
-                checker.downlink(button, payload)
+            observer.downlink(button, payload)
 
     def up(topic: str, payload: bytes) -> None:
         button = buttons.get(topic.split("/")[3])
@@ -162,8 +113,7 @@ def _tap(stage: Stage, watching: list[Checker]) -> None:
             kept = stage.recorded.setdefault(button, [])
             if len(kept) < MOST_RECORDED:
                 kept.append((topic, payload))
-            for checker in watching:
-                checker.uplink(button, payload)
+            observer.uplink(button, payload)
 
     stage.world.broker.downlinks.append(down)
     stage.world.broker.uplinks.append(up)

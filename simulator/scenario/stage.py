@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,22 +11,18 @@ from typing import Any
 
 from simulator import observe
 from simulator.scenario import model
-from simulator.scenario.hands import RESTART, gestures, script
+from simulator.scenario.hands import script
 from simulator.scenario.model import Scenario, part_names
+from simulator.scenario.seen import Seen
+from simulator.scenario.watched import Gesture
 from simulator.virtual.board import Board
-from simulator.virtual.world import Button, Registry, VirtualWorld
-from simulator.world.presses import Script
+from simulator.virtual.broker import QUEUE_LIMIT
+from simulator.virtual.gateway import Store, Task
+from simulator.virtual.world import Button, Registry, VirtualWorld, root_key
 
 BATTERY_EMPTY_MV = 3000
-
-
-@dataclass(frozen=True)
-class Gesture:
-    """A third press as a hand made it. at_us: when the contact closed; began_us: the first of the three."""
-
-    button: str
-    began_us: int
-    at_us: int
+GATEWAY_QUEUE = 22_000  # gateway/ingest/intake.py: MOST_QOS0 + MOST_QOS1
+BAD_LOOK_UP_S = 0.5
 
 
 @dataclass
@@ -43,9 +39,8 @@ class Stage:
         buttons = [one for part in self.scenario.buttons for one in _buttons(part)]
         self.world = VirtualWorld(self.folder, buttons, seed=self.seed, make_store=self.make_store, **self.more)
         self.chance = random.Random(f"{self.seed}/stage")
-        self._levels: dict[str, Script] = {}
-        self._modes: dict[str, list[tuple[float, Any]]] = {}
-        self.world.trace.watchers.append(self._note)
+        self._seen = Seen()
+        self.world.trace.watchers.append(self._seen.note)
         self._journals: dict[str, list[str]] = {}
         self.recorded: dict[str, list[tuple[str, bytes]]] = {}
         self._start()
@@ -61,13 +56,61 @@ class Stage:
         names = list(self.world.boards)
         return names if pattern == "all" else [name for name in names if fnmatchcase(name, pattern)]
 
-    def gestures(self) -> list[Gesture]:
-        """Every third press that a contact has seen so far, whoever's hands they were."""
+    # What the checkers look at (simulator.scenario.watched)
+
+    @property
+    def now_us(self) -> int:
+        return self.world.kernel.now_us
+
+    @property
+    def buttons(self) -> list[str]:
+        return list(self.world.boards)
+
+    @property
+    def store(self) -> Store:
+        return self.world.store
+
+    def device(self, button: str) -> str:
+        return self.world.device_names[button]
+
+    def key(self, button: str) -> bytes:
+        return root_key(self.seed, button)
+
+    def pins(self, button: str) -> list[dict[str, Any]]:
+        return self.world.boards[button].pins.since()
+
+    def is_worn(self, button: str) -> bool:
+        return bool(self.world.boards[button].worn)
+
+    def journal(self, button: str) -> list[str]:
+        return self.world.journal(button)
+
+    def serves(self) -> bool:
+        service, gateway = self.world.broker.service, self.world.gateway
+        return service.listening and not service.silent and gateway.running and not gateway.full
+
+    def has_way(self, button: str) -> bool:
+        board = self.world.boards[button]
+        quality = board.link.quality
+        well = board.on and not board.failed and board.has_wifi()
+        well = well and quality.up and quality.down and quality.loss < 0.3
+        return well and self.serves()
+
+    def queues(self) -> list[tuple[str, int, int]]:
+        broker, gateway = self.world.broker, self.world.gateway
         return [
-            Gesture(button, int(began * 1000), int(at * 1000))
-            for button, levels in self._levels.items()
-            for began, at in gestures(levels)
+            ("at the broker", broker.most_waiting, QUEUE_LIMIT),
+            ("in the gateway", gateway.most_queued, GATEWAY_QUEUE),
         ]
+
+    def told(self) -> Sequence[tuple[int, Task]]:
+        return self.world.gateway.told
+
+    def at(self, at_us: int, do: Callable[[], None]) -> None:
+        self.world.kernel.at(at_us, do)
+
+    def gestures(self) -> list[Gesture]:
+        return self._seen.gestures()
 
     def journal_at_end(self, button: str) -> list[str]:
         """The names in a button's journal when the run is over: read once, whoever asks."""
@@ -77,28 +120,7 @@ class Stage:
 
     def said(self, button: str) -> list[observe.Said]:
         """What the button's light has said, in order: in test mode it speaks another language."""
-        pins = self.world.boards[button].pins.since()
-        modes = [(0.0, observe.PATTERNS), *self._modes.get(button, [])]
-        ends = [at_ms for at_ms, _ in modes[1:]] + [self.world.kernel.now_us / 1000]
-        found: list[observe.Said] = []
-        for (begin, patterns), end in zip(modes, ends, strict=True):
-            part = [entry for entry in pins if begin <= entry["at"] < end]
-            found += observe.words(part, until=end, patterns=patterns)
-        return found
-
-    def _note(self, entry: dict[str, Any]) -> None:
-        if entry["what"] == "thumb":
-            self._levels.setdefault(entry["who"], []).append((entry["at_us"] / 1000, entry["level"]))
-            return
-        if entry["what"] == "boot":
-            self._levels.setdefault(entry["who"], []).append((entry["at_us"] / 1000, RESTART))
-        if entry["what"] == "power" or (entry["what"] == "console" and entry["text"] == "sigap: test mode ends"):
-            patterns = observe.PATTERNS
-        elif entry["what"] == "console" and entry["text"] == "sigap: test mode":
-            patterns = observe.TEST_PATTERNS
-        else:
-            return
-        self._modes.setdefault(entry["who"], []).append((entry["at_us"] / 1000, patterns))
+        return self._seen.said(button, self.pins(button), self.now_us)
 
     def _start(self) -> None:
         kernel = self.world.kernel
@@ -183,6 +205,8 @@ class Stage:
             self.world.kernel.after(int(step.for_s * 1e6), well, board)
 
     def _do_names(self, step: model.Names, board: Board) -> None:
+        is_bad = step.fails or step.stall_s >= BAD_LOOK_UP_S
+        self.world.trace.add(self.world.kernel.now_us, board.name, "names", bad=is_bad, stall_s=step.stall_s)
         board.set_names(stall_us=int(step.stall_s * 1e6), fails=step.fails)
 
     def _do_sky(self, step: model.See, board: Board) -> None:

@@ -332,4 +332,8 @@ class Board:
         self.outside[pin] = level
         self.pins.add({"pin": pin, "value": level, "t_ms": None, "by": "world", "at": moment / 1000})
         self._trace.add(moment, self.name, "thumb", level=level)
-        self.tell({"pin": pin, "value": level, "t_us": moment}, moment)
+        if self._process is not None and moment < self._started_us:
+            # Before its firmware runs no pin has an interrupt: it only has a level, which is there at the start.
+            self.tell({"level": {"pin": pin, "value": level}}, moment)
+        else:
+            self.tell({"pin": pin, "value": level, "t_us": moment}, moment)

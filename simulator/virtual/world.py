@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from littlefs.errors import LittleFSError
+
 from panic_wire.keys import broker_password
 from panic_wire.topics import device_id
 from simulator import image
@@ -145,5 +147,15 @@ class VirtualWorld:
 
     def journal(self, name: str) -> list[str]:
         """The names in a board's journal, as its flash holds them."""
-        found = image.read_files(self._folder / f"{name}.img", "/journal")
-        return sorted(path.rsplit("/", 1)[1] for path in found)
+        return journal(self._folder / f"{name}.img")
+
+
+def journal(flash: Path) -> list[str]:
+    """The names in the journal on a flash image; none on one that has never run."""
+    try:
+        found = image.read_files(flash, "/journal")
+    except LittleFSError as error:
+        if error.code != LittleFSError.Error.LFS_ERR_NOENT:
+            raise
+        return []
+    return sorted(path.rsplit("/", 1)[1] for path in found)

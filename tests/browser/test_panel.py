@@ -23,7 +23,6 @@ from sigap.operator import DeskOperator
 from sigap.problem import Problem
 from sigap.records import Records
 from sigap.sim import assets
-from sigap.stories import Stories
 from simulator.panel.ports import Scenarios
 from simulator.panel.server import listen, serving
 from simulator.world.client import find
@@ -121,7 +120,7 @@ class Trivial:
     def names(self) -> list[dict[str, str]]:
         return [{"name": "waits", "title": "Waits for its <b>end</b>"}]
 
-    def start(self, name: str, seed: int) -> str:
+    def start(self, name: str, seed: int, speed: float | None) -> str:
         if self.running:
             raise Problem("one is running already")
         run = f"{name}-{seed}"
@@ -134,6 +133,20 @@ class Trivial:
         if process.poll() is None:
             return {"state": "running"}
         return {"state": "failed" if process.returncode else "passed", "ended": process.returncode}
+
+    def story(self, run: str) -> dict[str, Any]:
+        about = {"name": "waits", "seed": 7, "title": "Waits for its <b>end</b>", "story": MARKUP}
+        return {**about, "length_s": 9, "buttons": 0, "repeat": f"sigap scenario run {run}"}
+
+    def course(self, run: str, since: int) -> dict[str, Any]:
+        clock = {"version": 1, "whole": since < 0, "state": "running", "at_s": 1.0, "speed": 1.0, "done": 0.1}
+        return {**clock, "services": {}, "boards": [], "events": []}
+
+    def steer(self, run: str, speed: float | None) -> None:
+        raise Problem("it cannot be steered")
+
+    def end(self, run: str) -> None:
+        self.running[run].kill()
 
 
 def test_from_the_mouse_to_the_end_and_into_a_file(one: Local, chromium: Browser) -> None:
@@ -257,12 +270,17 @@ def test_seen_and_heard_by_everybody_and_a_scenario_beside(one: Local, chromium:
         page.wait_for_selector(f"#board-{HEARD}[data-state=running]")
         page.fill("#seed", "7")
         page.click("[data-scenario=waits]")
-        expect(page.locator("#runs li")).to_have_text("waits (7) · running")
+        expect(page.locator(".told p").first).to_have_text(MARKUP)
+        page.wait_for_selector("body[data-ready=yes][data-run]")
+        page.click("[data-speed='10']")
+        expect(page.locator("#trouble")).to_contain_text("it cannot be steered")
+        page.click(".back")
+        expect(page.locator("#runs li span")).to_have_text("waits (7) · running")
         (process,) = scenarios.running.values()
         page.click("[data-scenario=waits]")
         expect(page.locator("#trouble")).to_contain_text("one is running already")
         process.communicate("")
-        expect(page.locator("#runs li")).to_have_text("waits (7) · passed · ended: 0")
+        expect(page.locator("#runs li span")).to_have_text("waits (7) · passed · ended: 0")
 
         assert page.locator("html").get_attribute("lang") == "en"
         found = []
@@ -272,17 +290,6 @@ def test_seen_and_heard_by_everybody_and_a_scenario_beside(one: Local, chromium:
             found += problems(page)
         assert found == []
         check(page)
-
-
-def test_a_shipped_story_is_started_and_watched(one: Local, chromium: Browser) -> None:
-    with Stories() as stories, opened(chromium, one, stories) as page:
-        assert page.locator("[data-scenario]").count() >= 24
-        page.fill("#seed", "3")
-        page.click("[data-scenario=shop-robbery-silent]")
-        expect(page.locator("#runs li")).to_contain_text(
-            "shop-robbery-silent (3) · passed · received: 0.0", timeout=40_000
-        )
-        expect(page.locator("#runs li")).to_contain_text("closed: 1")
 
 
 def test_a_killed_world_is_said_and_found_again(one: Local, chromium: Browser) -> None:

@@ -131,7 +131,7 @@ class Careless(VirtualStore):
     def act(self, incident: int, stage: str, actor: str, data: dict[str, Any], now_us: int) -> bool:
         for value in (False, True):
             with self._store.write() as conn:
-                this = incidents.update().where(incidents.c.id == self._id(incident))
+                this = incidents.update().where(incidents.c.id == self.incident(incident))
                 conn.execute(this.values(test=value))
             if value is False:
                 done = super().act(incident, stage, actor, data, now_us)

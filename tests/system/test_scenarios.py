@@ -22,8 +22,8 @@ def story(name: str, seed: int = 1) -> Result:
     return run(load.load(name), name=name, seed=seed, make_store=VirtualStore)
 
 
-def sigap(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([SIGAP, "scenario", *arguments], capture_output=True, text=True, timeout=110)
+def sigap(*arguments: str, expect: int = 0, timeout_s: float = 110) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([SIGAP, "scenario", *arguments], capture_output=True, text=True, timeout=timeout_s)
     assert done.returncode == expect, done.stderr
     return done
 

@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from local_lab import wait_until
-from test_start_errors import small_disk
 
 from sigap.problem import Problem
 from sigap.virtual_gateway import VirtualStore
 from simulator.scenario import load
 from simulator.scenario import run as running
 from simulator.scenario.run import run
+from tests.system.local_lab import wait_until
+from tests.system.test_start_errors import small_disk
 
 SIGAP = str(Path(sys.executable).with_name("sigap"))
 

@@ -136,8 +136,8 @@ def _on_pin(message):
 
 
 def _on_level(message):
-    """The pin moves, and its interrupt has to wait."""
-    _move(message)
+    """The pin moves, and its interrupt has to wait; or there was none yet, as the board was starting."""
+    _move(message.get("level") or message)
 
 
 def _on_edge(message):

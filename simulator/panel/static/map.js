@@ -36,25 +36,34 @@ const texted = (text) => {
   return span;
 };
 
+const fit = () => {
+  if (touched || !marks.size) return;
+  map.fitBounds(L.featureGroup([...marks.values()]).getBounds(), { padding: [60, 60], maxZoom: 15, animate: false });
+};
+
 const begin = () => {
   map = L.map(place, { center: HOME, zoom: 12, minZoom: 7, maxZoom: 18, attributionControl: false, keyboard: false });
   map.createPane("land").style.zIndex = 250;
   L.control.scale({ imperial: false }).addTo(map);
+  new ResizeObserver(() => {
+    map.invalidateSize({ animate: false });
+    fit();
+  }).observe(place);
   for (const kind of ["pointerdown", "wheel", "keydown"]) place.addEventListener(kind, () => (touched = true));
   background().catch(() => place.classList.add("bare")); // the marks are worth more than what lies under them
 };
 
-const mark = (name, where) => {
+const mark = (name, where, named) => {
   const dot = L.circleMarker(where, { radius: 9, color: "#fff", weight: 2, fillOpacity: 1 }).addTo(map);
-  dot.bindTooltip(texted(name), { permanent: true, direction: "top", offset: [0, -8], className: "spot" });
-  dot.on("click", () => document.getElementById(`board-${name}`)?.querySelector(".push").focus());
+  dot.bindTooltip(texted(name), { permanent: named, direction: "top", offset: [0, -8], className: "spot" });
+  dot.on("click", () => document.getElementById(`board-${name}`)?.querySelector(".push")?.focus());
   return dot;
 };
 
 const colourOf = (board) => (board.state === "running" ? COLOURS[board.word] ?? "#475569" : "#111");
 
-// A board that has lost its fix stays where it was last.
-export const showPlaces = (boards) => {
+// A board that has lost its fix stays where it was last. lamps: a ring shines while its light is on; named: names stay.
+export const showPlaces = (boards, { lamps = false, named = true } = {}) => {
   if (!map) begin();
   const names = boards.map((board) => board.name);
   for (const [name, dot] of marks) {
@@ -67,16 +76,15 @@ export const showPlaces = (boards) => {
   for (const board of boards) {
     const where = board.position ?? board.site;
     if (where && !marks.has(board.name)) {
-      marks.set(board.name, mark(board.name, where));
+      marks.set(board.name, mark(board.name, where, named));
       fresh = true;
     }
     const dot = marks.get(board.name);
     if (!dot) continue;
     if (where) dot.setLatLng(where);
     dot.setStyle({ fillColor: colourOf(board), fillOpacity: board.gps && !board.position ? 0.4 : 1 });
+    if (lamps) dot.setStyle(board.led ? { color: "#ff3b3f", weight: 6 } : { color: "#fff", weight: 2 });
   }
   place.dataset.marks = marks.size;
-  if (fresh && !touched) {
-    map.fitBounds(L.featureGroup([...marks.values()]).getBounds(), { padding: [60, 60], maxZoom: 15 });
-  }
+  if (fresh) fit();
 };

@@ -6,15 +6,15 @@ export const line = { page: null };
 const trouble = document.getElementById("trouble");
 let last = Promise.resolve();
 
-const send = async (path, fields) => {
+const send = async (path, fields = {}) => {
   try {
     const answer = await fetch(path, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(fields),
     });
-    if (answer.ok) return true;
     const said = await answer.json().catch(() => ({}));
+    if (answer.ok) return said;
     throw new Error(said.error ?? `HTTP ${answer.status}`);
   } catch (error) {
     trouble.textContent = words.refused.replace("{why}", error.message);
@@ -25,7 +25,7 @@ const send = async (path, fields) => {
 };
 
 // One after the other, so that a thumb that goes up does not overtake the one that came down.
-export const ask = (path, fields = {}) => (last = last.then(() => send(path, fields)));
+export const ask = (path, fields) => (last = last.then(() => send(path, fields)));
 
-// Beside the others: a press of a second holds nothing up.
+// Beside the others: a press of a second holds nothing up. Gives what was answered, or false.
 export const askBeside = send;

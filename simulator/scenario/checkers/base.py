@@ -9,13 +9,12 @@ from panic_wire import topics
 from panic_wire.frames import STATUS, FrameError, Header, unpack_header, unpack_status
 from panic_wire.keys import downlink_key
 from panic_wire.seal import open_frame
-from simulator.scenario.stage import Stage
-from simulator.virtual.world import root_key
+from simulator.scenario.watched import Watched
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A promise that did not hold: when (virtual microseconds), which, and what was seen."""
+    """A promise that did not hold: when (microseconds since the world's start), which, and what was seen."""
 
     promise: str
     at_us: int
@@ -30,8 +29,8 @@ class Checker:
     promise = ""
     MOST = 5
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage, self.world = stage, stage.world
+    def __init__(self, stage: Watched) -> None:
+        self.stage = stage
         self.broken: list[Broken] = []
         self.seen = 0  # how often there was something to check
 
@@ -45,14 +44,14 @@ class Checker:
 
     def fail(self, why: str, at_us: int | None = None) -> None:
         if len(self.broken) < self.MOST:
-            self.broken.append(Broken(self.name, self.world.kernel.now_us if at_us is None else at_us, why))
+            self.broken.append(Broken(self.name, self.stage.now_us if at_us is None else at_us, why))
 
 
-def read_status(stage: Stage, button: str, frame: bytes) -> tuple[Header, int] | None:
+def read_status(stage: Watched, button: str, frame: bytes) -> tuple[Header, int] | None:
     """(header, activation) of an authentic status frame to this button; activation 0 answers a heartbeat."""
-    device = topics.device_id(stage.world.device_names[button])
+    device = topics.device_id(stage.device(button))
     try:
-        header, body = open_frame(downlink_key(root_key(stage.seed, button), device), frame)
+        header, body = open_frame(downlink_key(stage.key(button), device), frame)
         return (header, unpack_status(body).activation) if header.type == STATUS else None
     except FrameError:
         return None

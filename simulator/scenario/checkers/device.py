@@ -8,10 +8,12 @@ from typing import Any
 
 from panic_wire.frames import is_downlink
 from simulator.scenario.checkers.base import Checker, read_header, read_status
+from simulator.scenario.watched import Gesture
 
 ALARM = re.compile(r"sigap: (test )?alarm (\d+)$")
 MERGED = re.compile(r"sigap: alarm (\d+) takes one more")
 FAILED = re.compile(r"sigap: journal: cannot")
+BURST_US = 1_000_000  # presses with less between them are one burst
 NOTICE_US = 2_000_000  # from the third press to the alarm's line on the console
 
 
@@ -51,9 +53,14 @@ class EveryGestureIsAnAlarm(Checker):
         return alive and not busy and not any(begin_us < at_us <= end_us for at_us, _ in changes)
 
     def end(self) -> None:
+        last: Gesture | None = None
+        began_us = 0
         for gesture in self.stage.gestures():
-            due_us = gesture.at_us + NOTICE_US
-            if due_us > self.world.kernel.now_us or not self._lived(gesture.button, gesture.began_us, due_us):
+            # Of a thumb that goes on pressing, a board that missed one press counts other threes than we do.
+            goes_on = last and last.button == gesture.button and gesture.began_us - last.at_us <= BURST_US
+            began_us = began_us if goes_on else gesture.began_us
+            last, due_us = gesture, gesture.at_us + NOTICE_US
+            if due_us > self.stage.now_us or not self._lived(gesture.button, began_us, due_us):
                 continue
             self.seen += 1
             said = self._said.get(gesture.button, [])
@@ -84,7 +91,7 @@ class UnreceiptedStaysInJournal(Checker):
         elif entry["what"] == "worn":
             self._dying.add(who)
         elif entry["what"] == "power" and not entry["on"]:
-            self._look(who, self.world.journal)
+            self._look(who, self.stage.journal)
 
     def downlink(self, button: str, frame: bytes) -> None:
         status = read_status(self.stage, button, frame)
@@ -101,7 +108,7 @@ class UnreceiptedStaysInJournal(Checker):
                 self.fail(f"{button}: alarm {activation} has no receipt and is not in the journal ({', '.join(names)})")
 
     def end(self) -> None:
-        for button in self.world.boards:
+        for button in self.stage.buttons:
             self._look(button, self.stage.journal_at_end)
 
 

@@ -7,11 +7,9 @@ from typing import Any
 from panic_wire.frames import RECEIPT
 from simulator.scenario.checkers.base import Checker, read_status
 from simulator.scenario.checkers.device import ALARM
-from simulator.virtual.broker import QUEUE_LIMIT
 
 SETTLE_US = 60_000_000  # a world in which all has been well for so long has nothing left to tell
 SILENCE_US = 90_000_000  # keepalive 30 s and a half (MQTT), then the broker tells the gateway; and some room
-GATEWAY_QUEUE = 22_000  # gateway/ingest/intake.py: MOST_QOS0 + MOST_QOS1
 JOURNAL = 6  # firmware/panic/journal.py: CAPACITY
 
 
@@ -31,15 +29,15 @@ class ReceiptedIsStored(Checker):
             return
         self.seen += 1
         key = (button, status[1])
-        if key not in {(each["device"], each["activation"]) for each in self.world.store.alarms()}:
+        if key not in {(each["device"], each["activation"]) for each in self.stage.store.alarms()}:
             said = "a receipt" if status[0].stage == RECEIPT else f"stage {status[0].stage}"
             self.fail(f"{button} was sent {said} for alarm {status[1]}, which is not in the store")
 
     def end(self) -> None:
         """And none has gone from the store since: what was receipted is there still."""
-        stored = {(each["device"], each["activation"]) for each in self.world.store.alarms()}
-        for button, board in self.world.boards.items():
-            for name in [] if board.worn else self.stage.journal_at_end(button):
+        stored = {(each["device"], each["activation"]) for each in self.stage.store.alarms()}
+        for button in self.stage.buttons:
+            for name in [] if self.stage.is_worn(button) else self.stage.journal_at_end(button):
                 if name.startswith("r") and (button, int(name[1:], 16)) not in stored:
                     self.fail(f"{button} has a receipt for alarm {int(name[1:], 16)}, which is not in the store")
 
@@ -69,19 +67,14 @@ class EveryAlarmArrives(Checker):
             self._ended.add(entry["button"])
 
     def _has_way(self, button: str) -> bool:
-        world, board = self.world, self.world.boards[button]
-        quality = board.link.quality
         trouble = max(self._trouble_us.get(button, 0), self._trouble_us.get("all", 0))
-        well = board.on and not board.failed and board.has_wifi()
-        well = well and quality.up and quality.down and quality.loss < 0.3
-        service = world.broker.service
-        well = well and service.listening and not service.silent and world.gateway.running and not world.gateway.full
-        return well and button not in self._ended and world.kernel.now_us - trouble > SETTLE_US
+        well = self.stage.has_way(button) and button not in self._ended
+        return well and self.stage.now_us - trouble > SETTLE_US
 
     def end(self) -> None:
-        stored = {(each["device"], each["activation"]) for each in self.world.store.alarms()}
+        stored = {(each["device"], each["activation"]) for each in self.stage.store.alarms()}
         for (button, activation), at_us in self._made.items():
-            if self.world.kernel.now_us - at_us > SETTLE_US and self._has_way(button):
+            if self.stage.now_us - at_us > SETTLE_US and self._has_way(button):
                 self.seen += 1
                 if (button, activation) not in stored:
                     self.fail(f"{button}: alarm {activation} has a way and has not arrived", at_us)
@@ -104,15 +97,13 @@ class SilenceIsNoticed(Checker):
             self._since.pop(who, None)
         elif what == "power":
             since = self._since[who] = entry["at_us"]
-            self.world.kernel.at(since + SILENCE_US, lambda: self._look(who, since))
+            self.stage.at(since + SILENCE_US, lambda: self._look(who, since))
 
     def _look(self, button: str, since: int) -> None:
-        gateway, service = self.world.gateway, self.world.broker.service
-        undisturbed = self._services_us < since and gateway.running and service.listening and not service.silent
-        if self._since.get(button) != since or not undisturbed or gateway.full:
+        if self._since.get(button) != since or self._services_us >= since or not self.stage.serves():
             return
         self.seen += 1
-        if self.world.store.devices()[button]["online"]:
+        if self.stage.store.devices()[button]["online"]:
             self.fail(f"{button} has been without power for {SILENCE_US // 1_000_000} s and counts as online")
 
 
@@ -122,11 +113,9 @@ class NoQueueAboveItsBound(Checker):
 
     def end(self) -> None:
         self.seen += 1
-        world = self.world
-        if world.broker.most_waiting > QUEUE_LIMIT:
-            self.fail(f"{world.broker.most_waiting} messages waited at the broker, of {QUEUE_LIMIT}")
-        if world.gateway.most_queued > GATEWAY_QUEUE:
-            self.fail(f"{world.gateway.most_queued} messages waited in the gateway, of {GATEWAY_QUEUE}")
-        for button, board in world.boards.items():
-            if not board.worn and len(names := self.stage.journal_at_end(button)) > JOURNAL:
+        for what, most, bound in self.stage.queues():
+            if most > bound:
+                self.fail(f"{most} messages waited {what}, of {bound}")
+        for button in self.stage.buttons:
+            if not self.stage.is_worn(button) and len(names := self.stage.journal_at_end(button)) > JOURNAL:
                 self.fail(f"{button} has {len(names)} alarms in its journal, of {JOURNAL}")

@@ -32,7 +32,7 @@ class ShownIsTrue(Checker):
             self._events.setdefault(entry["device"], []).append((entry["what"], entry["at_us"]))
 
     def end(self) -> None:
-        for button in self.world.boards:
+        for button in self.stage.buttons:
             happened = self._events.get(button, [])
             for word, at_ms in self.stage.said(button):
                 if word not in CAUSES:
@@ -57,13 +57,13 @@ class NoTestIsDispatched(Checker):
             self._acted.append((entry["what"], entry["incident"], entry["at_us"]))
 
     def end(self) -> None:
-        alarms = self.world.store.alarms()
+        alarms = self.stage.store.alarms()
         tests = {each["incident"]: each["device"] for each in alarms if each["test"]}
         self.seen += len(tests)
         for what, incident, at_us in self._acted:
             if incident in tests:
                 self.fail(f"the test of {tests[incident]} was {what}", at_us)
-        for at_us, task in self.world.gateway.told:
+        for at_us, task in self.stage.told():
             button = tests.get(task.incident)
             if task.to == "relative" and button and button not in self._wanting:
                 self.fail(f"a relative was told of the test of {button}", at_us)
