@@ -10,17 +10,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.incidents.book import Book
-from gateway.ingest.batch import STAGE_NUMBERS, Answer, Batch
+from gateway.ingest.batch import STAGE_NUMBERS, Answer, Batch, Order
+from gateway.ingest.commander import next_order
 from gateway.ingest.intake import PAYLOAD_KEPT_BYTES, Uplink
-from gateway.ingest.writer import sealed
+from gateway.ingest.writer import sealed, sealed_order
 from gateway.outbox import rows
-from gateway.registry.devices import add_device, get_device, revoke_device
+from gateway.registry.devices import add_device, find_device, get_device, revoke_device
 from gateway.registry.people import add_owner, add_relative
 from gateway.registry.provision import device_settings
 from gateway.store.engine import open_store
 from gateway.store.schema import alarms, counts, devices, events, incidents
+from gateway.supervision import commands, crashes, troubles
 from panic_wire import topics
-from panic_wire.frames import STATUS, Header
+from panic_wire.frames import COMMAND_NAMES, STATUS, Header
 from simulator.virtual.broker import Message
 from simulator.virtual.gateway import Task
 from simulator.virtual.gps import START
@@ -28,6 +30,7 @@ from simulator.virtual.gps import START
 START_US = int(START.timestamp() * 1_000_000)
 BACKEND = "police"
 LEASE_US = 3_600_000_000
+TRACED = ("activation", "stage", "duress")  # what of an event's data is in the trace
 
 
 class VirtualStore:
@@ -97,7 +100,27 @@ class VirtualStore:
             for one in messages
         ]
         effects = Batch(conn, self._book).take_all(uplinks)
-        return [(topics.down(topics.device_name(each.device.id)), sealed(each)) for each in effects.answers]
+        answers = [(topics.down(topics.device_name(each.device.id)), sealed(each)) for each in effects.answers]
+        return answers + [self._order(each, now_us) for each in effects.orders]
+
+    def _order(self, order: Order, now_us: int) -> tuple[str, bytes]:
+        return topics.down(topics.device_name(order.device.id)), sealed_order(order, START_US + now_us)
+
+    def command(self, name: str, what: str, setting: str, now_us: int) -> None:
+        """What `sigap device set|locate|test|restart` does. what: a name of the contract."""
+        code = {word: code for code, word in COMMAND_NAMES.items()}[what]
+        with self._store.write() as conn:
+            device = find_device(conn, name)
+            assert device is not None
+            commands.ask(conn, device.id, code, setting.encode(), "administrator:Admin", START_US + now_us)
+
+    def orders(self, now_us: int) -> list[tuple[str, bytes]]:
+        """The commands to publish now: those that were never sent, to devices that are at the broker."""
+        at = START_US + now_us
+        with self._store.write() as conn:
+            waiting = commands.devices_to_tell(conn, 1000)
+            found = [next_order(conn, each, at) for each in waiting]
+        return [self._order(each, now_us) for each in found if each is not None]
 
     def act(self, incident: int, stage: str, actor: str, data: dict[str, Any], now_us: int) -> bool:
         with self._store.write() as conn:
@@ -169,9 +192,33 @@ class VirtualStore:
                 "silent": bool(row.silent),
                 "position": None if row.lat_e7 is None else (row.lat_e7 / 1e7, row.lon_e7 / 1e7),
                 "accuracy_m": row.accuracy_m,
+                "cancelled_us": None if row.cancelled_at is None else row.cancelled_at - START_US,
+                "duress": bool(row.duress),
+                "moved": bool(row.moved),
+                "doubtful": bool(row.doubtful),
             }
             for row in found
         ]
+
+    def upkeep(self, name: str) -> dict[str, Any]:
+        """{"troubles": names of those that last, "had": of all, "commands": [{"says", "state", "answer"}], "crashes":
+        texts}; what is known of a device beside its alarms, the oldest first."""
+        with self._store.read() as conn:
+            device = find_device(conn, name)
+            assert device is not None
+            lasting, ended = (
+                [each["name"] for each in troubles.listed(conn, lasting=is_so, limit=300, device_id=device.id)]
+                for is_so in (True, False)
+            )
+            return {
+                "troubles": lasting[::-1],
+                "had": (ended[::-1] + lasting[::-1]),
+                "commands": [
+                    {key: each[key] for key in ("says", "state", "answer")}
+                    for each in reversed(commands.listed(conn, device.id, 1000))
+                ],
+                "crashes": [each["text"] for each in reversed(crashes.listed(conn, device.id))],
+            }
 
     def events(self, after: int) -> list[dict[str, Any]]:
         query = sa.select(events, devices.c.name).join(incidents, incidents.c.id == events.c.incident_id)
@@ -186,7 +233,7 @@ class VirtualStore:
                 "incident": self._number(row.incident_id),
                 "device": row.name,
                 "actor": row.actor,
-                **{key: value for key, value in json.loads(row.data).items() if key in ("activation", "stage")},
+                **{key: value for key, value in json.loads(row.data).items() if key in TRACED},
             }
             for row in found
         ]
