@@ -36,7 +36,6 @@ from panic_wire.frames import (
 )
 
 BEARER = "wifi"
-DESK_CHANGES = "desk.changes"  # what open desks show beside incidents has changed so often
 STAGE_NUMBERS = {name: number for number, name in STAGE_NAMES.items()}
 
 
@@ -103,7 +102,7 @@ class Batch:
             return
         if isinstance(verdict, Presence):
             self._heard.setdefault(verdict.device.id, {})["online"] = verdict.online
-            self._counts[DESK_CHANGES] += 1
+            self._counts[troubles.CHANGES] += 1
             return
         header, device = verdict.header, verdict.device
         if not self._windows.check_and_set(device.id, header.epoch, header.counter, message.received_at):
@@ -169,7 +168,7 @@ class Batch:
             self._conn, device.id, header, trouble, message.received_at, self._later(device, header)
         )
         if happened is not None:
-            self._counts[DESK_CHANGES] += 1
+            self._counts[troubles.CHANGES] += 1
             kind = troubles.kind_name(trouble.kind)
             self.effects.said.append(f"trouble of {device.name} {happened}: {kind} ({trouble.value})")
         self._answer(device, header, 0, None)
@@ -179,7 +178,7 @@ class Batch:
         self._counts["ingest.reports"] += 1
         if report.kind == CRASH_TEXT:
             crashes.take(self._conn, device.id, report.code, report.content, at)
-            self._counts[DESK_CHANGES] += 1
+            self._counts[troubles.CHANGES] += 1
         elif report.kind in (ANSWER, LOCATION):
             if commands.take_answer(self._conn, device.id, report, at):
                 self._send_next(device, at, again=False)

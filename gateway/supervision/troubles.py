@@ -18,6 +18,7 @@ from panic_wire.frames import CRASHED, EDGES_LOST, FIX_JUMPED, TROUBLE_NAMES, He
 MOST_ENDED = 50  # rows kept of each device beside those that last, which are one a kind at most
 MOMENTS = (CRASHED, FIX_JUMPED, EDGES_LOST)  # over as soon as they are said, if the device says no end
 SAME_US = 10_000_000  # two moments closer than this are one, said twice
+CHANGES = "desk.changes"  # in `counts`: how often that changed which open desks show beside incidents
 SILENT = "silent"  # not a trouble that a device can report: the broker's word that it is gone
 
 Later = Callable[[tuple[int, int]], bool]
