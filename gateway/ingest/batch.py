@@ -86,6 +86,8 @@ class Batch:
         """The whole batch, in the order of arrival."""
         judged = [(m, judge(m.topic, m.payload, self._look_up, m.size_bytes)) for m in messages]
         self._windows.load({v.device.id for _, v in judged if isinstance(v, Opened)})
+        beating = {v.device.id for _, v in judged if isinstance(v, Opened) and isinstance(v.body, Heartbeat)}
+        self._beats = commands.Beats.load(self._conn, beating)
         for message, verdict in judged:
             self._take(message, verdict)
         self._flush()
@@ -157,10 +159,11 @@ class Batch:
         told = {**beat.to_dict(), "at": message.received_at}
         self._heard[device.id]["heartbeat"] = json.dumps(told, separators=(",", ":"))
         self._answer(device, header, 0, None)
-        order = commands.time_order(self._conn, header, beat.clock_known, message.received_at)
+        order = self._beats.time_order(self._conn, device.id, beat.clock_known, message.received_at)
         if order is not None:
             self.effects.orders.append(Order(device, order, None, answers=header))
-        self._send_next(device, message.received_at, again=True)
+        if device.id in self._beats.asked:
+            self._send_next(device, message.received_at, again=True)
 
     def _take_trouble(self, message: Uplink, device: Device, header: Header, trouble: Trouble) -> None:
         self._counts["ingest.troubles"] += 1

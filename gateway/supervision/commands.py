@@ -10,6 +10,7 @@ Counters are taken in the transaction that stores what they are for, and are use
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ MOST_WAITING = 20
 TIME_EVERY_US = 3_600_000_000  # how often a device that knows the time is told it all the same
 WAITING, SENT, DONE, REFUSED, UNKNOWN, UNANSWERED = "waiting", "sent", "done", "refused", "unknown", "unanswered"
 UNDER_WAY = (WAITING, SENT)
+LOADED_AT_ONCE = 500
 _MOST_U32 = 0xFFFFFFFF
 
 
@@ -54,24 +56,38 @@ def take_counter(conn: sa.Connection, device_id: int, now_us: int) -> tuple[int,
     epoch = conn.execute(_EPOCH).scalar()
     if epoch is None:
         epoch = begin_downlink_epoch(conn, now_us)
-    used = conn.execute(sa.text(_TAKE), {"device": device_id}).scalar_one()
+    used = conn.execute(_TAKE, {"device": device_id}).scalar_one()
     if used > _MOST_U32:
         raise Problem(f"the commands of device {device_id:08x} are counted out", "Add it anew under another name")
     return epoch, used
 
 
-def time_order(conn: sa.Connection, header: Header, clock_known: bool, now_us: int) -> Header | None:
-    """The header of the set_time that answers this heartbeat; None for a device that knows the time and was told it
-    within the last hour."""
-    told = downlink_counters.c.time_told_at
-    row = conn.execute(sa.select(told).where(downlink_counters.c.device_id == header.device)).first()
-    told_at = None if row is None else row.time_told_at
-    if clock_known and told_at is not None and 0 <= now_us - told_at < TIME_EVERY_US:
-        return None
-    epoch, counter = take_counter(conn, header.device, now_us)
-    of_device = downlink_counters.c.device_id == header.device
-    conn.execute(downlink_counters.update().where(of_device).values(time_told_at=now_us))
-    return Header(COMMAND, 0, header.device, epoch, counter)
+@dataclass
+class Beats:
+    """What a batch of heartbeats needs to know of its devices, read at once: most of them need no more."""
+
+    told_at: dict[int, int]
+    asked: set[int]  # devices with a command under way
+
+    @staticmethod
+    def load(conn: sa.Connection, device_ids: Iterable[int]) -> Beats:
+        found, wanted = Beats({}, set()), sorted(device_ids)
+        for start in range(0, len(wanted), LOADED_AT_ONCE):
+            some = {"devices": wanted[start : start + LOADED_AT_ONCE]}
+            found.told_at |= {row.device_id: row.time_told_at for row in conn.execute(_TOLD, some)}
+            found.asked |= set(conn.execute(_ASKED, some).scalars())
+        return found
+
+    def time_order(self, conn: sa.Connection, device_id: int, clock_known: bool, now_us: int) -> Header | None:
+        """The header of the set_time that answers a heartbeat; None for a device that knows the time and was told it
+        within the last hour."""
+        told_at = self.told_at.get(device_id)
+        if clock_known and told_at is not None and 0 <= now_us - told_at < TIME_EVERY_US:
+            return None
+        epoch, counter = take_counter(conn, device_id, now_us)
+        conn.execute(_TELL, {"device": device_id, "at": now_us})
+        self.told_at[device_id] = now_us
+        return Header(COMMAND, 0, device_id, epoch, counter)
 
 
 def ask(conn: sa.Connection, device_id: int, code: int, content: bytes, actor: str, now_us: int) -> int:
@@ -191,11 +207,24 @@ def _shown(row: sa.Row) -> dict[str, Any]:
 
 
 _EPOCH = sa.select(sa.func.max(downlink_epochs.c.epoch))
-_TAKE = """
+_TOLD = sa.select(downlink_counters.c.device_id, downlink_counters.c.time_told_at).where(
+    downlink_counters.c.device_id.in_(sa.bindparam("devices", expanding=True)),
+    downlink_counters.c.time_told_at.is_not(None),
+)
+_ASKED = sa.select(commands.c.device_id).where(
+    commands.c.device_id.in_(sa.bindparam("devices", expanding=True)), commands.c.state.in_(UNDER_WAY)
+)
+_TELL = (
+    downlink_counters.update()
+    .where(downlink_counters.c.device_id == sa.bindparam("device"))
+    .values(time_told_at=sa.bindparam("at"))
+)
+_TAKE_SQL = """
 INSERT INTO downlink_counters (device_id, used) VALUES (:device, 1)
 ON CONFLICT (device_id) DO UPDATE SET used = downlink_counters.used + 1
 RETURNING used
 """
+_TAKE = sa.text(_TAKE_SQL)
 _FIRST = (
     sa.select(commands)
     .where(commands.c.device_id == sa.bindparam("device"), commands.c.state.in_(UNDER_WAY))

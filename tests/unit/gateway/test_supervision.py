@@ -252,16 +252,22 @@ def test_no_counter_comes_back(lab: Lab) -> None:
     assert len(seen) == 30
 
 
-def test_the_time_is_told_to_who_does_not_know_it_and_once_an_hour(lab: Lab) -> None:
-    beat = Header(5, 0, lab.device.id, 7, 1)
+def test_what_the_administrator_does_after_a_restore_begins_an_epoch(lab: Lab) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "administrator.md").read_text(encoding="utf-8")
+    statement = next(line.split('"')[1] for line in page.splitlines() if "INTO downlink_epochs" in line)
     with lab.store.write() as conn:
-        first = commands.time_order(conn, beat, clock_known=True, now_us=NOW)
-        assert first is not None
-        assert commands.time_order(conn, beat, clock_known=True, now_us=NOW + 3599 * S) is None
-        again = commands.time_order(conn, beat, clock_known=False, now_us=NOW + 3599 * S)
-        assert again is not None
-        assert again.counter > first.counter
-        assert commands.time_order(conn, beat, clock_known=True, now_us=NOW + 3600 * S) is None
-        assert commands.time_order(conn, beat, clock_known=True, now_us=NOW + 7199 * S) is not None
-        # A clock that was set back tells it rather than never.
-        assert commands.time_order(conn, beat, clock_known=True, now_us=NOW) is not None
+        before = commands.take_counter(conn, lab.device.id, NOW - 100 * 86_400 * S)
+        conn.exec_driver_sql(statement)
+        assert commands.take_counter(conn, lab.device.id, NOW) > before
+
+
+def test_the_time_is_told_to_who_does_not_know_it_and_once_an_hour(lab: Lab) -> None:
+    told: list[int | None] = []
+    # What a heartbeat says of its clock, and when; the last two by a clock that was set back: rather once more.
+    for known, seconds in ((True, 0), (True, 3599), (False, 3599), (True, 3600), (True, 7199), (True, 0), (True, 1)):
+        with lab.store.write() as conn:
+            beats = commands.Beats.load(conn, {lab.device.id})
+            order = beats.time_order(conn, lab.device.id, known, NOW + seconds * S)
+            assert beats.time_order(conn, lab.device.id, True, NOW + seconds * S) is None  # in the same batch
+            told.append(order and order.counter)
+    assert told == [1, None, 2, None, 3, 4, None]
