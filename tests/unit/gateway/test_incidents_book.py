@@ -288,6 +288,22 @@ class BookMachine(RuleBasedStateMachine):
             assert (after.lat_e7, after.lon_e7) == fix[:2]
         self.newest[activation] = after.counter
 
+    @rule(activation=st.integers(1, 6), duress=st.booleans(), age_ms=st.integers(0, 60_000))
+    def cancel(self, activation: int, duress: bool, age_ms: int) -> None:
+        taken = self.desk.cancel(activation, self._later(), duress=duress, age_ms=age_ms)
+        if activation not in self.home:
+            assert taken is None
+            return
+        assert taken is not None
+        if taken.incident_id != self.home[activation]:  # it was closed too early
+            assert duress
+            assert self.states[self.home[activation]] == "closed"
+            self.states.setdefault(taken.incident_id, "open")
+            self.home[activation] = taken.incident_id
+        row = self.desk.alarm(activation)
+        assert row.cancelled_at is not None
+        assert row.duress or not duress
+
     @rule(data=st.data(), stage=st.sampled_from(STAGES), disposition=st.sampled_from(DISPOSITIONS))
     def record(self, data: st.DataObject, stage: str, disposition: str) -> None:
         if not self.states:
