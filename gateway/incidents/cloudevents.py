@@ -3,6 +3,7 @@ incident."""
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ CANCELLED_TYPE = "id.sigap.incident.cancelled.v1"
 TYPES = {"opened": OPENED_TYPE, "cancelled": CANCELLED_TYPE}  # by the change; any other is UPDATED_TYPE
 
 
+@functools.lru_cache(maxsize=8192)  # an incident is told with all its alarms each time
 def rfc3339(at: int | None) -> str | None:
     """Microseconds UTC as RFC 3339 with milliseconds ("2026-11-24T03:40:48.123Z"); None stays None."""
     if at is None:
