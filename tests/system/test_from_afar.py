@@ -51,6 +51,11 @@ def asks(gateway: GatewayProcess, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def prints(gateway: GatewayProcess, *arguments: str) -> str:
+    command = [sys.executable, "-m", "sigap.cli", *arguments, "--config", str(gateway.config)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 def kinds(gateway: GatewayProcess) -> list[str]:
     return [row["kind"] for row in gateway.rows(events)]
 
@@ -81,6 +86,7 @@ def test_killed_between_the_commit_of_a_cancel_and_its_receipt(own: Lab) -> None
     assert kinds(gateway) == ["opened", "cancelled"]
     (incident,) = gateway.command("incidents")["incidents"]
     assert (incident["state"], incident["cancel"], incident["alarms"][0]["duress"]) == ("open", "duress", True)
+    assert "open, duress" in prints(gateway, "incidents")
 
 
 def test_commands_troubles_and_the_time(own: Lab) -> None:
@@ -139,5 +145,6 @@ def test_commands_troubles_and_the_time(own: Lab) -> None:
     shown = gateway.command("troubles", "--all")["troubles"]
     assert [(each["trouble"], each["value"]) for each in shown] == [("battery_low", 3210), ("crashed", 4)]
     assert shown[1]["said"] == "MemoryError: in panic/app.py"
-    plain = [sys.executable, "-m", "sigap.cli", "troubles", "--config", str(gateway.config)]
-    assert "battery_low" in subprocess.run(plain, capture_output=True, text=True, timeout=60, check=True).stdout
+    for listing in ("troubles", "devices"):
+        assert "battery_low" in prints(gateway, listing)
+    assert "administrator:" in prints(gateway, "device", "commands", "shop-1")
