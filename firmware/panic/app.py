@@ -1,8 +1,8 @@
 """Composes the button with asyncio: a task for each thing that happens, and a reset when one of them crashes.
 
 `board` is a hal.board.Board. It has: button (flag, take(), is_down(), began_down, lost), lamp (led(on),
-tone(hz)), gps (async read()) or None, wifi (async run(ssid, password)), feed(), reset(), battery_mv(),
-rssi_dbm(), reset_cause().
+colour(rgb), tone(hz), shake(on)), gps (async read()) or None, wifi (async run(ssid, password)), feed(), reset(),
+battery_mv(), rssi_dbm(), reset_cause().
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from panic.bearers import WifiBearer
 from panic.device import Device
 from panic.lights import TONE_HZ
 from panic.nmea import Nmea
-from panic.presses import ACTIVATION, HELD, STUCK, Presses
+from panic.presses import ACTIVATION, HELD, LONG, STUCK, Presses
 from panic.ticks import ticks_ms
 from panic.wait import print_exception, wait
 
@@ -36,6 +36,7 @@ class App:
         self.device = Device(settings, files, ticks_ms(), log)
         self._make_bearer = make_bearer
         self._in_flight = 0
+        self.attempt = None  # the task that carries what is no alarm, while it does
         self._online_due = False
 
     def run(self):
@@ -97,6 +98,9 @@ class App:
                 self.device.activate(ticks, ticks_ms())
                 self._changed()
                 self._bearer.hurry()
+            elif kind == LONG:
+                if self.device.cancel(ticks, ticks_ms()):
+                    self._changed()
             elif kind == HELD:
                 self.device.begin_test(ticks_ms())
                 self._changed()
@@ -121,7 +125,9 @@ class App:
     def _go_dark(self):
         # A light that stands still while a name is looked up would look like the steady one: dark says nothing.
         self._board.lamp.led(False)
+        self._board.lamp.colour(0)
         self._board.lamp.tone(0)
+        self._board.lamp.shake(False)
         self._wake_lights.set()
 
     async def _shine(self):
@@ -129,13 +135,18 @@ class App:
         lights = self.device.lights
         while True:
             now = ticks_ms()
-            test_ms = self.device.test_wait_ms(now)
-            on, led_ms = lights.led(now)
-            sounding, tone_ms = lights.buzzer(now)
+            waits = [self.device.test_wait_ms(now), self.device.late_wait_ms(now)]
+            on, ms = lights.led(now)
+            waits.append(ms)
             lamp.led(on)
-            lamp.tone(TONE_HZ if sounding else 0)
-            waits = [ms for ms in (led_ms, tone_ms, test_ms) if ms is not None]
-            await wait(self._wake_lights, min(waits) if waits else None)
+            lamp.colour(lights.colour if on else 0)
+            on, ms = lights.buzzer(now)
+            waits.append(ms)
+            lamp.tone(TONE_HZ if on else 0)
+            on, ms = lights.shaker(now)
+            waits.append(ms)
+            lamp.shake(on)
+            await wait(self._wake_lights, _least(waits))
 
     async def _send(self):
         while True:
@@ -144,15 +155,26 @@ class App:
                 await wait(self._wake_sender)
                 continue
             alarm = self.device.sender.due(now) if self._in_flight < IN_FLIGHT else None
-            if alarm is None:
-                await wait(self._wake_sender, self.device.sender.wait_ms(now))
+            if alarm:
+                self._in_flight += 1
+                frame = self.device.alarm_frame(alarm, now, self._board.battery_mv())
+                # Kept by the alarm, because CPython's loop would let it go.
+                alarm.attempt = asyncio.create_task(self._attempt(alarm, frame))
                 continue
-            self._in_flight += 1
-            frame = self.device.alarm_frame(alarm, now, self._board.battery_mv())
-            # Kept by the alarm, because CPython's loop would let it go.
-            alarm.attempt = asyncio.create_task(self._guard_attempt(alarm, frame))
+            # One at a time, and only when no alarm is on its way: one that comes up meanwhile finds room beside it.
+            other_ms = None
+            if not self._in_flight:
+                frame = self.device.other_frame(now, self._board.battery_mv())
+                if frame:
+                    self._in_flight += 1
+                    self.attempt = asyncio.create_task(self._attempt(self, frame))
+                    continue
+                other_ms = self.device.other_wait_ms(now)
+            alarm_ms = self.device.sender.wait_ms(now) if self._in_flight < IN_FLIGHT else None
+            await wait(self._wake_sender, _least((alarm_ms, other_ms)))
 
-    async def _guard_attempt(self, alarm, frame):
+    async def _attempt(self, alarm, frame):
+        """Carry a frame of an alarm, or of nothing in particular (then `alarm` is this App)."""
         try:
             await self._carry(frame)
         except Exception as error:
@@ -186,6 +208,7 @@ class App:
                     self._log("%s: %s" % (self._bearer.name, error))
             if supervision.wait_ms(now) == 0:
                 await self._carry(self.device.heartbeat_frame(self._board, now))
+                self._wake_sender.set()
                 if supervision.unanswered > 3:
                     self._log("trouble: %d heartbeats without an answer" % supervision.unanswered)
             await wait(self._wake_heartbeat, supervision.wait_ms(ticks_ms()))
@@ -202,3 +225,9 @@ class App:
             now = ticks_ms()
             for sentence in nmea.feed(data):
                 self.device.position.take(sentence, now)
+
+
+def _least(waits):
+    """The least of some waits in ms, of which None are without end."""
+    waits = [ms for ms in waits if ms is not None]
+    return min(waits) if waits else None

@@ -6,19 +6,25 @@ app.py feeds it and carries what it makes.
 import os
 import struct
 
+from panic import notices
 from panic.alarm import SENDING, Alarm, Alarms
 from panic.counter import Counter
 from panic.journal import CAPACITY, Entry, Journal
-from panic.lights import Lights
+from panic.lights import CANCELLED, IDLE, NOT_RECEIVED, TEST_MODE, TEST_RECEIVED, TEST_SENDING, Lights
+from panic.notices import Notices
 from panic.position import Position
+from panic.presses import LONG_MS
 from panic.sender import Sender
 from panic.supervision import Supervision
 from panic.ticks import Elapsed, ticks_add, ticks_diff
-from panic_wire.bodies import status_activation
-from panic_wire.header import CLOSED, RECEIPT, STAGE_NAMES, STATUS, FrameError
+from panic_wire import bodies
+from panic_wire.bodies import DURESS, FIXED_SITE, SILENT, status_activation
+from panic_wire.header import CANCEL, CLOSED, DISPATCHED, HEARTBEAT, RECEIPT, STAGE_NAMES, STATUS, FrameError
 from panic_wire.seal import open_frame
 
 TEST_MODE_MS = 120000
+CANCEL_MS = 30000
+NOT_RECEIVED_MS = 60000
 
 
 def random_u32():
@@ -36,76 +42,50 @@ class Device:
         self._counter = Counter(files, random_u32, self._journal.highest(), log)
         self._up_since = Elapsed(now)
         self.alarms = Alarms()
-        self.lights = Lights(settings.silent)
+        self.lights = Lights(settings)
         self.position = Position()
-        self.supervision = Supervision(settings.heartbeat_s, random_u32)
+        self.supervision = Supervision(settings, random_u32)
         self.sender = Sender(settings, self._counter, self.alarms, random_u32)
+        self.notices = Notices(random_u32)
         self.refused_frames = 0
         self._test_until = None
+        self._cancelled = 0  # the activation that the person has cancelled and nobody is sent to
         for entry in self._journal.entries():
             stage = RECEIPT if entry.receipted else SENDING
-            self.alarms.add(Alarm(entry.activation, Elapsed(now), entry.gesture, entry.position, stage, resumed=True))
+            self.alarms.add(Alarm(entry.activation, Elapsed(now), entry.gesture, entry.position, stage, True))
             log("alarm %d resumed: %s" % (entry.activation, STAGE_NAMES.get(stage, "sending")))
-        self._show(now, quietly=True)
+        self._show(now, True)
 
-    def begin_test(self, now):
-        """Held while idle: for TEST_MODE_MS, three presses are a test alarm. While an alarm is open, nothing."""
-        if self._test_until is None and len(self.alarms):
-            self._log("no test mode: an alarm is open")
-            return
-        self._test_until = ticks_add(now, TEST_MODE_MS)
-        self._log("test mode")
-        self._show(now)
-
-    def test_wait_ms(self, now):
-        """Milliseconds until test mode ends by itself, and its alarms with it; None when it is not on."""
-        if self._test_until is None:
-            return None
-        left = ticks_diff(self._test_until, now)
-        if left > 0:
-            return left
-        self._test_until = None
-        self.alarms.remove_tests()
-        self._log("test mode ends")
-        self._show(now)
-        return None
+    # What the thumb does
 
     def activate(self, pressed_at, now):
         """Three presses, the third at ticks pressed_at. When this returns the alarm is on flash and due.
 
         In test mode it is a test alarm, in RAM; the third press decides.
         """
-        if self._test_until is not None and ticks_diff(self._test_until, pressed_at) > 0:
-            return self._activate_test(pressed_at, now)
-        if self._test_until is not None:
+        test = self._test_until is not None and ticks_diff(self._test_until, pressed_at) > 0
+        if test:
+            self.alarms.remove_tests()
+        else:
             self.test_wait_ms(now)
-        if self._is_full():
-            newest = self.alarms.newest()
-            newest.must_announce = True
-            newest.tries = 0
-            self._log("alarm %d takes one more activation in: the journal is full" % newest.activation)
-            return newest
+            if self._is_full():
+                newest = self.alarms.newest()
+                newest.announce()
+                self._log("alarm %d takes one more activation in: the journal is full" % newest.activation)
+                return newest
         activation = self._counter.take_activation()
         position = self.position.current(now)
-        try:
-            gone = self._journal.add(Entry(activation, position=position))
-            if gone is not None:
-                self.alarms.remove(gone)
-        except OSError as error:
-            # A flash that fails must not keep an SOS back: it goes out from RAM.
-            self._log("journal: cannot write alarm %d: %s" % (activation, error))
-        alarm = Alarm(activation, Elapsed(pressed_at), position=position)
+        alarm = Alarm(activation, Elapsed(pressed_at), 1, position, SENDING, False, test)
+        if not test:
+            try:
+                gone = self._journal.add(Entry(activation, 1, position))
+                if gone is not None:
+                    self.alarms.remove(self.alarms.find(gone))
+            except OSError as error:
+                # A flash that fails must not keep an SOS back: it goes out from RAM.
+                self._log("journal: cannot write alarm %d: %s" % (activation, error))
         self.alarms.add(alarm)
-        self._log("alarm %d" % activation)
-        self._show(now)
-        return alarm
-
-    def _activate_test(self, pressed_at, now):
-        self.alarms.remove_tests()
-        activation = self._counter.take_activation()
-        alarm = Alarm(activation, Elapsed(pressed_at), position=self.position.current(now), test=True)
-        self.alarms.add(alarm)
-        self._log("test alarm %d" % activation)
+        self._log(("test alarm %d" if test else "alarm %d") % activation)
         self._show(now)
         return alarm
 
@@ -115,6 +95,55 @@ class Device:
             return self.alarms.newest() is not None
         waiting = [alarm for alarm in self.alarms if alarm.is_unreceipted()]
         return len(waiting) >= CAPACITY
+
+    def cancel(self, since, now):
+        """Held for LONG_MS since ticks `since`: a mistake, if that began within CANCEL_MS of the newest alarm.
+
+        Tells the operator and changes nothing here but the light; RAM only, as no life hangs on it. The hold must begin
+        after the third press: a hand that closes round the button and does not let go cancels nothing. True when it did.
+        """
+        alarm = self.alarms.newest()
+        if alarm is None or alarm.test or alarm.age_is_minimum:
+            return False
+        if not 0 < alarm.age.ms(now) - ticks_diff(now, since) <= CANCEL_MS:
+            return False
+        # On the button the two are the same in every way.
+        flags = DURESS if self._settings.cancel_is_duress else 0
+        self.notices.begin(CANCEL, alarm.activation, flags, ticks_add(since, LONG_MS))
+        self._cancelled = alarm.activation
+        self._log("alarm %d: cancel" % alarm.activation)
+        self._show(now)
+        return True
+
+    def begin_test(self, now):
+        """Held while idle: for TEST_MODE_MS, three presses are a test alarm. While an alarm is open, nothing."""
+        if self._test_until is None and len(self.alarms):
+            self._log("no test mode: an alarm is open")
+            return False
+        self._test_until = ticks_add(now, TEST_MODE_MS)
+        self._log("test mode")
+        self._show(now)
+        return True
+
+    def end_test(self, now):
+        """Test mode and its alarms are over."""
+        if self._test_until is not None:
+            self._test_until = None
+            self.alarms.remove_tests()
+            self._log("test mode ends")
+            self._show(now)
+
+    def test_wait_ms(self, now):
+        """Milliseconds until test mode ends by itself, and its alarms with it; None when it is not on."""
+        if self._test_until is None:
+            return None
+        left = ticks_diff(self._test_until, now)
+        if left > 0:
+            return left
+        self.end_test(now)
+        return None
+
+    # What comes down
 
     def take_frame(self, frame, now):
         """A frame that came down. True when a stage changed. What is not authentic is counted, not obeyed."""
@@ -129,60 +158,109 @@ class Device:
             self.refused_frames += 1
             self._log("frame refused: %s" % error)
             return False
+        told = header.stage == RECEIPT and self.notices.receipted((header.epoch, header.counter))
         if activation == 0:
             self.supervision.receipted()
-            return False
+            return bool(told)
+        return self._advance(activation, header.stage, now)
+
+    def _advance(self, activation, stage, now):
         alarm = self.alarms.find(activation)
-        if alarm is None:
+        if alarm is None or stage <= alarm.stage:
             return False
         was_unreceipted = alarm.is_unreceipted()
-        if not alarm.advance(header.stage):
-            return False
-        self._log("alarm %d: %s" % (activation, STAGE_NAMES[header.stage]))
+        alarm.stage = stage
+        self._log("alarm %d: %s" % (activation, STAGE_NAMES[stage]))
         try:
             if alarm.test:
                 pass  # the journal does not know it
-            elif header.stage == CLOSED:
+            elif stage == CLOSED:
                 self._journal.close(activation)
             elif was_unreceipted:
                 self._journal.receipt(activation)
         except OSError as error:
             # It stays in the journal as it was; after a reboot it is sent again, which does no harm.
             self._log("journal: cannot note the stage of alarm %d: %s" % (activation, error))
-        if header.stage == CLOSED:
-            self.alarms.remove(activation)
+        if stage == CLOSED:
+            self.alarms.remove(alarm)
+            self.notices.drop(CANCEL, activation)
+        if stage >= DISPATCHED and activation == self._cancelled:
+            self._cancelled = 0  # they come all the same, or it is over: that is what the light says then
         self._show(now)
         return True
-
-    def _show(self, now, quietly=False):
-        newest = self.alarms.newest()
-        self.lights.show(newest.stage if newest else None, now, quietly, self._test_until is not None)
 
     def came_up(self):
         """A bearer came up: announce every open alarm again, and a heartbeat."""
         self.sender.announce_all()
+        self.notices.repeat()
         self.supervision.up()
+
+    # What the person sees
+
+    def _show(self, now, quietly=False):
+        newest = self.alarms.newest()
+        if self._test_until is not None:
+            what = TEST_MODE if newest is None else TEST_SENDING if newest.is_unreceipted() else TEST_RECEIVED
+        elif newest is None:
+            what = IDLE
+        elif newest.activation == self._cancelled:
+            what = CANCELLED
+        elif newest.is_unreceipted() and newest.age.ms(now) >= NOT_RECEIVED_MS:
+            what = NOT_RECEIVED
+        else:
+            what = newest.stage
+        self.lights.show(what, now, quietly)
+
+    def late_wait_ms(self, now):
+        """Milliseconds until the person must be told that nothing has been received; None when there is nothing."""
+        newest = self.alarms.newest()
+        if newest is None or newest.test or not newest.is_unreceipted():
+            return None
+        left = NOT_RECEIVED_MS - newest.age.ms(now)
+        if left > 0:
+            return left
+        self._show(now)
+        return None
+
+    # What goes up
+
+    def _flags(self):
+        settings = self._settings
+        return (SILENT if settings.silent else 0) | (FIXED_SITE if settings.fixed_site else 0)
 
     def alarm_frame(self, alarm, now, battery_mv=0):
         """The sealed frame of one attempt."""
-        return self.sender.alarm_frame(alarm, now, self.position.current(now), battery_mv)
+        return self.sender.alarm_frame(alarm, now, self.position.current(now), battery_mv, self._flags())
+
+    def other_frame(self, now, battery_mv=0):
+        """The next sealed frame that is no alarm and no heartbeat, or None. An alarm that is due goes first."""
+        entry = self.notices.due(now)
+        if entry is None:
+            return None
+        frame = self.sender.seal(entry[notices.TYPE], notices.pack(entry, now))
+        self.notices.sent(entry, self.sender.last, now)
+        return frame
+
+    def other_wait_ms(self, now):
+        """Milliseconds until other_frame() has one; None when none waits for time."""
+        return self.notices.wait_ms(now)
 
     def heartbeat_frame(self, board, now):
         """The sealed heartbeat; also keeps every age from being overtaken by the wrap of ticks."""
         self.touch(now)
-        heartbeat = self.supervision.heartbeat(
-            self._settings,
-            board,
-            self._up_since.ms(now) // 1000,
-            self.position.has_fix(now),
-            len(self.alarms),
-        )
+        flags = self._flags() | (bodies.HAS_FIX if self.position.has_fix(now) else 0)
+        if self.test_wait_ms(now) is not None:
+            flags |= bodies.TEST_MODE
+        unreceipted = len([alarm for alarm in self.alarms if alarm.is_unreceipted() and not alarm.test])
+        body = self.supervision.heartbeat(board, self._up_since.ms(now) // 1000, flags, unreceipted)
         self.supervision.sent(now)
-        return self.sender.heartbeat_frame(heartbeat)
+        self.notices.repeat()
+        return self.sender.seal(HEARTBEAT, body)
 
     def touch(self, now):
         """Look at every age: needed at least every six days (ticks.Elapsed)."""
         self._up_since.ms(now)
         self.position.has_fix(now)
+        self.notices.touch(now)
         for alarm in self.alarms:
             alarm.age.ms(now)

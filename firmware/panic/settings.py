@@ -35,6 +35,8 @@ def check(values):
     found.broker_port = broker.number("port", 1, 65535, 1883)
     found.board = top.text("board", 1, 32)
     found.silent = top.boolean("silent")
+    found.vibrate_on_receipt = top.boolean("vibrate_on_receipt")
+    found.cancel_is_duress = top.boolean("cancel_is_duress")
     found.fixed_site = top.boolean("fixed_site")
     found.heartbeat_s = top.number("heartbeat_s", 1, 86400, 60)
     found.window_ms = top.number("window_ms", 500, 10000, 2000)

@@ -49,6 +49,12 @@ class LampDouble:
         if hz:
             self.seen.append(hz)
 
+    def colour(self, rgb):
+        pass
+
+    def shake(self, on):
+        pass
+
 
 class GpsDouble:
     """One fix, then silence; or a receiver that breaks."""

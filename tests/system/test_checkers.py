@@ -79,8 +79,8 @@ FIRMWARE_BUGS = {
     ),
     "shown-is-true": (
         "panic/device.py",
-        "        self.lights.show(newest.stage if newest else None, now",
-        "        self.lights.show((newest.stage or RECEIPT) if newest else None, now",
+        "            what = newest.stage\n",
+        "            what = newest.stage or RECEIPT\n",
         "\n  - {at_s: 15, do: gateway, what: kill}" + PRESSED,
     ),
     "bounded": (
@@ -93,8 +93,8 @@ FIRMWARE_BUGS = {
     "every-gesture": ("panic/presses.py", "PRESSES = 3\n", "PRESSES = 4\n", PRESSED),
     "alarm-arrives": (
         "panic/sender.py",
-        "            if alarm.attempt is None and self._wait_ms(alarm, now) == 0:\n",
-        "            if alarm.tries and alarm.attempt is None and self._wait_ms(alarm, now) == 0:\n",
+        "            if alarm.attempt is None and _wait_ms(alarm, now) == 0:\n",
+        "            if alarm.tries and alarm.attempt is None and _wait_ms(alarm, now) == 0:\n",
         PRESSED,
     ),
     "no-fault": ("panic/device.py", "    def begin_test(self, now):\n", "    def begin_test(self):\n", HOLD),

@@ -14,7 +14,7 @@ PACKAGES = ("panic_wire", "mqtt", "panic")
 
 # 140 kB with 64-bit objects stand for the 96 kB or so that an ESP32 without PSRAM has. docs/firmware.md tells
 # the figure; raise this only with a reason, since what is left is for sockets, TLS and the alarms.
-LIMIT_BYTES = 104_000
+LIMIT_BYTES = 112_000
 
 MEASURE = """
 import gc, sys
