@@ -6,7 +6,7 @@ _HALF = 32768
 
 
 class Lamp:
-    """led(on); colour(0xRRGGBB), 0 for dark; tone(hz), 0 for silence; shake(on). What a board does not have does nothing.
+    """led(on); colour(0xRRGGBB), 0 dark; tone(hz), 0 silence; shake(on). What a board does not have does nothing.
 
     Pins are numbers, or None. rgb_pin: one WS2812. shake_pin: high runs the motor, through a transistor.
     """

@@ -13,7 +13,7 @@ from panic.device import Device
 from panic.lights import TONE_HZ
 from panic.nmea import Nmea
 from panic.presses import ACTIVATION, HELD, LONG, STUCK, Presses
-from panic.ticks import ticks_ms
+from panic.ticks import least, ticks_ms
 from panic.wait import print_exception, wait
 
 IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
@@ -146,7 +146,7 @@ class App:
             on, ms = lights.shaker(now)
             waits.append(ms)
             lamp.shake(on)
-            await wait(self._wake_lights, _least(waits))
+            await wait(self._wake_lights, least(waits))
 
     async def _send(self):
         while True:
@@ -169,9 +169,9 @@ class App:
                     self._in_flight += 1
                     self.attempt = asyncio.create_task(self._attempt(self, frame))
                     continue
-                other_ms = self.device.other_wait_ms(now)
+                other_ms = self.device.other_wait_ms(now, self._board.battery_mv())
             alarm_ms = self.device.sender.wait_ms(now) if self._in_flight < IN_FLIGHT else None
-            await wait(self._wake_sender, _least((alarm_ms, other_ms)))
+            await wait(self._wake_sender, least((alarm_ms, other_ms)))
 
     async def _attempt(self, alarm, frame):
         """Carry a frame of an alarm, or of nothing in particular (then `alarm` is this App)."""
@@ -225,9 +225,3 @@ class App:
             now = ticks_ms()
             for sentence in nmea.feed(data):
                 self.device.position.take(sentence, now)
-
-
-def _least(waits):
-    """The least of some waits in ms, of which None are without end."""
-    waits = [ms for ms in waits if ms is not None]
-    return min(waits) if waits else None

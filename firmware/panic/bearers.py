@@ -1,7 +1,9 @@
 """Ways for frames to travel. A bearer has a name, `up`, run() and send(); it calls on_up and on_frame."""
 
+import sys
+
+import panic_wire
 from mqtt.client import Client
-from panic_wire import topics
 
 SEND_TIMEOUT_MS = 5000
 RECONNECT_MAX_MS = 5000
@@ -16,10 +18,13 @@ class WifiBearer:
     name = "wifi"
 
     def __init__(self, settings, on_frame, on_up, log=print, on_block=None):
+        from panic_wire import topics
+
         name = topics.device_name(settings.device)
         self._up_topic = topics.up(name)
         self._state_topic = topics.state(name)
         self._down_topic = topics.down(name)
+        self._online = topics.ONLINE
         self._on_frame = on_frame
         self.client = Client(
             settings.broker_host,
@@ -35,6 +40,8 @@ class WifiBearer:
             log=log,
             wait_max_ms=RECONNECT_MAX_MS,
         )
+        # It has said its names; a button needs them once.
+        del panic_wire.topics, sys.modules["panic_wire.topics"]
         self.client.on_up = on_up
         self.client.on_block = on_block
 
@@ -53,7 +60,7 @@ class WifiBearer:
 
     async def say_online(self):
         """Replace the last will on the retained state topic."""
-        await self.client.publish(self._state_topic, topics.ONLINE, qos=1, retain=True)
+        await self.client.publish(self._state_topic, self._online, qos=1, retain=True)
 
     async def send(self, frame):
         """Returns when the broker has it, which is no receipt. OSError or MQTTError when it has not."""

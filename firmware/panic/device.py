@@ -10,21 +10,25 @@ from panic import notices
 from panic.alarm import SENDING, Alarm, Alarms
 from panic.counter import Counter
 from panic.journal import CAPACITY, Entry, Journal
-from panic.lights import CANCELLED, IDLE, NOT_RECEIVED, TEST_MODE, TEST_RECEIVED, TEST_SENDING, Lights
+from panic.lights import CANCELLED, IDLE, NOT_RECEIVED, TEST_IDLE, TEST_RECEIVED, TEST_SENDING, Lights
 from panic.notices import Notices
 from panic.position import Position
 from panic.presses import LONG_MS
 from panic.sender import Sender
 from panic.supervision import Supervision
-from panic.ticks import Elapsed, ticks_add, ticks_diff
-from panic_wire import bodies
-from panic_wire.bodies import DURESS, FIXED_SITE, SILENT, status_activation
-from panic_wire.header import CANCEL, CLOSED, DISPATCHED, HEARTBEAT, RECEIPT, STAGE_NAMES, STATUS, FrameError
+from panic.ticks import Elapsed, least, ticks_add, ticks_diff
+from panic_wire.bodies import DOUBTFUL, DURESS, FIXED_SITE, HAS_FIX, MOVED, SILENT, TEST_MODE, status_activation
+from panic_wire.header import CANCEL, CLOSED, DISPATCHED, HEARTBEAT, RECEIPT, STATUS, FrameError
 from panic_wire.seal import open_frame
 
 TEST_MODE_MS = 120000
 CANCEL_MS = 30000
 NOT_RECEIVED_MS = 60000
+# Where the person is, after an alarm: so often for so long, then less.
+UPDATE_MS = 10000
+CHASE_MS = 300000
+SLOW_UPDATE_MS = 60000
+STAGES = ("sending", "receipt", "accepted", "acknowledged", "dispatched", "on_scene", "closed")
 
 
 def random_u32():
@@ -43,17 +47,19 @@ class Device:
         self._up_since = Elapsed(now)
         self.alarms = Alarms()
         self.lights = Lights(settings)
-        self.position = Position()
+        self.position = Position(settings.site)
         self.supervision = Supervision(settings, random_u32)
         self.sender = Sender(settings, self._counter, self.alarms, random_u32)
         self.notices = Notices(random_u32)
         self.refused_frames = 0
         self._test_until = None
+        self._updated = Elapsed(now)  # since a position was told
+        self._told_fixes = 0
         self._cancelled = 0  # the activation that the person has cancelled and nobody is sent to
         for entry in self._journal.entries():
             stage = RECEIPT if entry.receipted else SENDING
             self.alarms.add(Alarm(entry.activation, Elapsed(now), entry.gesture, entry.position, stage, True))
-            log("alarm %d resumed: %s" % (entry.activation, STAGE_NAMES.get(stage, "sending")))
+            log("alarm %d resumed: %s" % (entry.activation, STAGES[stage]))
         self._show(now, True)
 
     # What the thumb does
@@ -100,7 +106,7 @@ class Device:
         """Held for LONG_MS since ticks `since`: a mistake, if that began within CANCEL_MS of the newest alarm.
 
         Tells the operator and changes nothing here but the light; RAM only, as no life hangs on it. The hold must begin
-        after the third press: a hand that closes round the button and does not let go cancels nothing. True when it did.
+        after the third press: a hand that closes round the button and stays there cancels nothing. True when it did.
         """
         alarm = self.alarms.newest()
         if alarm is None or alarm.test or alarm.age_is_minimum:
@@ -156,7 +162,7 @@ class Device:
             activation = status_activation(body)
         except FrameError as error:
             self.refused_frames += 1
-            self._log("frame refused: %s" % error)
+            self._log("frame refused: " + error.reason)
             return False
         told = header.stage == RECEIPT and self.notices.receipted((header.epoch, header.counter))
         if activation == 0:
@@ -170,7 +176,7 @@ class Device:
             return False
         was_unreceipted = alarm.is_unreceipted()
         alarm.stage = stage
-        self._log("alarm %d: %s" % (activation, STAGE_NAMES[stage]))
+        self._log("alarm %d: %s" % (activation, STAGES[stage]))
         try:
             if alarm.test:
                 pass  # the journal does not know it
@@ -200,7 +206,7 @@ class Device:
     def _show(self, now, quietly=False):
         newest = self.alarms.newest()
         if self._test_until is not None:
-            what = TEST_MODE if newest is None else TEST_SENDING if newest.is_unreceipted() else TEST_RECEIVED
+            what = TEST_IDLE if newest is None else TEST_SENDING if newest.is_unreceipted() else TEST_RECEIVED
         elif newest is None:
             what = IDLE
         elif newest.activation == self._cancelled:
@@ -228,29 +234,59 @@ class Device:
         settings = self._settings
         return (SILENT if settings.silent else 0) | (FIXED_SITE if settings.fixed_site else 0)
 
+    def _place(self, now):
+        """(position as of now, flags of an alarm); it counts as told."""
+        position = self.position
+        self._updated = Elapsed(now)
+        self._told_fixes = position.fixes
+        return position.current(now), self._flags() | (MOVED if position.moved_m else 0) | (
+            DOUBTFUL if position.jump_m else 0
+        )
+
     def alarm_frame(self, alarm, now, battery_mv=0):
         """The sealed frame of one attempt."""
-        return self.sender.alarm_frame(alarm, now, self.position.current(now), battery_mv, self._flags())
+        place, flags = self._place(now)
+        return self.sender.alarm_frame(alarm, now, place, battery_mv, flags)
+
+    def _update_wait_ms(self, now, battery_mv=0):
+        """Milliseconds until a position is to be told; None when there is no alarm, no fix or no power for it.
+
+        Only of the newest alarm, after its receipt: before it, every retry says where the person is. Without news
+        since the last that was told there is nothing to tell, and it is looked again after the same time.
+        """
+        alarm = self.alarms.newest()
+        if alarm is None or alarm.test or alarm.is_unreceipted() or not self.position.fixes:
+            return None
+        if 0 < battery_mv < self._settings.battery_reserve_mv:
+            return None
+        every = UPDATE_MS if alarm.age.ms(now) < CHASE_MS else SLOW_UPDATE_MS
+        left = every - self._updated.ms(now)
+        if left > 0:
+            return left
+        return every if self.position.fixes == self._told_fixes else 0
 
     def other_frame(self, now, battery_mv=0):
         """The next sealed frame that is no alarm and no heartbeat, or None. An alarm that is due goes first."""
         entry = self.notices.due(now)
-        if entry is None:
-            return None
-        frame = self.sender.seal(entry[notices.TYPE], notices.pack(entry, now))
-        self.notices.sent(entry, self.sender.last, now)
-        return frame
+        if entry:
+            frame = self.sender.seal(entry[notices.TYPE], notices.pack(entry, now))
+            self.notices.sent(entry, self.sender.last, now)
+            return frame
+        if self._update_wait_ms(now, battery_mv) == 0:
+            place, flags = self._place(now)
+            return self.sender.update_frame(self.alarms.newest(), now, place, battery_mv, flags)
+        return None
 
-    def other_wait_ms(self, now):
-        """Milliseconds until other_frame() has one; None when none waits for time."""
-        return self.notices.wait_ms(now)
+    def other_wait_ms(self, now, battery_mv=0):
+        """Milliseconds until other_frame() may have one; None when none waits for time."""
+        return least((self.notices.wait_ms(now), self._update_wait_ms(now, battery_mv)))
 
     def heartbeat_frame(self, board, now):
         """The sealed heartbeat; also keeps every age from being overtaken by the wrap of ticks."""
         self.touch(now)
-        flags = self._flags() | (bodies.HAS_FIX if self.position.has_fix(now) else 0)
+        flags = self._flags() | (HAS_FIX if self.position.has_fix(now) else 0)
         if self.test_wait_ms(now) is not None:
-            flags |= bodies.TEST_MODE
+            flags |= TEST_MODE
         unreceipted = len([alarm for alarm in self.alarms if alarm.is_unreceipted() and not alarm.test])
         body = self.supervision.heartbeat(board, self._up_since.ms(now) // 1000, flags, unreceipted)
         self.supervision.sent(now)
@@ -260,7 +296,8 @@ class Device:
     def touch(self, now):
         """Look at every age: needed at least every six days (ticks.Elapsed)."""
         self._up_since.ms(now)
-        self.position.has_fix(now)
+        self.position.touch(now)
+        self._updated.ms(now)
         self.notices.touch(now)
         for alarm in self.alarms:
             alarm.age.ms(now)

@@ -11,7 +11,7 @@ from panic.ticks import ticks_diff
 IDLE = 6  # closed, or nothing open
 NOT_RECEIVED = 7
 CANCELLED = 8
-TEST_MODE = 9
+TEST_IDLE = 9
 TEST_SENDING = 10
 TEST_RECEIVED = 11
 
@@ -70,7 +70,7 @@ class Lights:
     def show(self, what, now, quietly=False):
         """Say it. quietly: after a reboot, with no tones for what the person has heard before."""
         pattern, self.colour, tones, shakes = TABLE[what]
-        if self._settings.silent and what < TEST_MODE:
+        if self._settings.silent and what < TEST_IDLE:
             hears = self._settings.vibrate_on_receipt and 0 < what < IDLE and self._told in (0, NOT_RECEIVED)
             pattern, self.colour, tones, shakes = OFF, 0, 0, 1 if hears else 0
         if pattern != self._pattern:

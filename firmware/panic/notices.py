@@ -5,7 +5,7 @@ So there are never more than these. All of it lives in RAM.
 """
 
 from panic.retry import retry_ms
-from panic.ticks import Elapsed, ticks_add, ticks_diff
+from panic.ticks import Elapsed, least, ticks_add, ticks_diff
 from panic_wire.bodies import ENDED, pack_cancel, pack_trouble
 from panic_wire.header import CANCEL, TROUBLE
 
@@ -82,8 +82,7 @@ class Notices:
 
     def wait_ms(self, now):
         """Milliseconds until one is due; None when none waits for time."""
-        waits = [_wait_ms(entry, now) for entry in self._open if entry[NEXT] != WITH_HEARTBEAT]
-        return min(waits) if waits else None
+        return least([_wait_ms(entry, now) for entry in self._open])
 
     def sent(self, entry, frame_id, now):
         """A frame of it is on its way; frame_id: its (epoch, counter)."""

@@ -5,7 +5,7 @@ again without end; a receipted one is announced after each reconnect, so that th
 """
 
 from panic.retry import retry_ms
-from panic.ticks import ticks_add, ticks_diff
+from panic.ticks import least, ticks_add, ticks_diff
 from panic_wire.bodies import AGE_IS_MINIMUM, REPEATED, pack_alarm
 from panic_wire.header import ALARM, ALARM_UPDATE, TEST, Header
 from panic_wire.seal import seal
@@ -39,9 +39,7 @@ class Sender:
 
     def wait_ms(self, now):
         """Milliseconds until the next alarm is due; None when none waits for time."""
-        waits = [_wait_ms(alarm, now) for alarm in self._alarms if alarm.attempt is None]
-        waits = [wait for wait in waits if wait is not None]
-        return min(waits) if waits else None
+        return least([_wait_ms(alarm, now) for alarm in self._alarms if alarm.attempt is None])
 
     def alarm_frame(self, alarm, now, position=None, battery_mv=0, flags=0):
         """The sealed frame of this attempt. position now: (lat_e7, lon_e7, accuracy_m, fix_age_s) or None."""

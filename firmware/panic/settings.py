@@ -38,6 +38,8 @@ def check(values):
     found.vibrate_on_receipt = top.boolean("vibrate_on_receipt")
     found.cancel_is_duress = top.boolean("cancel_is_duress")
     found.fixed_site = top.boolean("fixed_site")
+    found.battery_reserve_mv = top.number("battery_reserve_mv", 0, 20000, 3400)
+    found.site = None
     found.heartbeat_s = top.number("heartbeat_s", 1, 86400, 60)
     found.window_ms = top.number("window_ms", 500, 10000, 2000)
     found.gap_ms = top.number("gap_ms", 200, 5000, 1000)

@@ -220,9 +220,7 @@ def test_the_position_at_the_press_survives_and_a_newer_one_wins():
 
 
 def fix(lat, lon):
-    from panic.nmea import Sentence
-
-    return Sentence("GGA", True, lat, lon, 10)
+    return "GGA", True, lat, lon, 10, False
 
 
 def test_a_full_journal_merges_into_the_newest():

@@ -1,6 +1,6 @@
 """The light language, sampled as an eye would: which light at which millisecond."""
 
-from panic.lights import CANCELLED, IDLE, NOT_RECEIVED, TABLE, TEST_MODE, Lights
+from panic.lights import CANCELLED, IDLE, NOT_RECEIVED, TABLE, TEST_IDLE, Lights
 from panic.ticks import ticks_add
 from panic_wire.frames import ACCEPTED, ACKNOWLEDGED, CLOSED, DISPATCHED, ON_SCENE, RECEIPT
 
@@ -90,7 +90,7 @@ def test_a_new_alarm_is_told_from_its_beginning():
 
 
 def test_silent_says_nothing():
-    for stage in range(TEST_MODE):
+    for stage in range(TEST_IDLE):
         lights = shown(stage, silent=True)
         assert lights.led(50) == (False, None)
         assert lights.buzzer(50) == (False, None)
