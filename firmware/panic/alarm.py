@@ -12,19 +12,19 @@ class Alarm:
     """One activation as the button remembers it.
 
     age: panic.ticks.Elapsed since the third press. age_is_minimum: power was lost since.
-    position: what was known at the press (see journal.Entry). stage: SENDING, or a stage of panic_wire.
-    test: a test alarm; it lives in RAM only, and as long as test mode. on_flash: the journal has it.
+    position: (lat_e7, lon_e7, accuracy_m, fix_age_s) at the press, or None. stage: SENDING, or a stage of panic_wire.
+    resumed: it comes from the journal. test: a test alarm; it lives in RAM only, and as long as test mode.
     """
 
-    def __init__(self, activation, age, gesture=1, position=None, stage=SENDING, resumed=False, test=False):
-        self.test = test
+    def __init__(self, activation, age, gesture, position, stage=SENDING, resumed=False, age_is_minimum=False):
+        self.test = False
         self.activation = activation
         self.gesture = gesture
         self.age = age
         self.position = position
         self.stage = stage
-        self.age_is_minimum = resumed
-        # A frame may have left before the power was lost, so a resumed alarm repeats.
+        self.age_is_minimum = age_is_minimum
+        # A frame of it may have left before.
         self.repeated = resumed
         self.on_flash = resumed
         self.tries = 0

@@ -9,7 +9,7 @@ import struct
 from panic import notices
 from panic.alarm import SENDING, Alarm, Alarms
 from panic.counter import Counter
-from panic.journal import CAPACITY, Entry, Journal
+from panic.journal import Journal
 from panic.lights import CANCELLED, IDLE, NOT_RECEIVED, TEST_IDLE, TEST_RECEIVED, TEST_SENDING, Lights
 from panic.notices import Notices
 from panic.position import Position
@@ -24,6 +24,7 @@ from panic_wire.seal import open_frame
 TEST_MODE_MS = 120000
 CANCEL_MS = 30000
 NOT_RECEIVED_MS = 60000
+RAM_ALARMS = 4  # the rest waits on flash
 # Where the person is, after an alarm: so often for so long, then less.
 UPDATE_MS = 10000
 CHASE_MS = 300000
@@ -56,11 +57,31 @@ class Device:
         self._updated = Elapsed(now)  # since a position was told
         self._told_fixes = 0
         self._cancelled = 0  # the activation that the person has cancelled and nobody is sent to
-        for entry in self._journal.entries():
-            stage = RECEIPT if entry.receipted else SENDING
-            self.alarms.add(Alarm(entry.activation, Elapsed(now), entry.gesture, entry.position, stage, True))
-            log("alarm %d resumed: %s" % (entry.activation, STAGES[stage]))
+        self._pressed_s = {}  # uptime at the press of alarms that wait on flash and were made since the start
+        self._fill(now)
         self._show(now, True)
+
+    def _fill(self, now):
+        """RAM holds the newest alarm, then those without receipt, then the others, the newest of each first."""
+        unreceipted, receipted = self._journal.unreceipted, self._journal.receipted
+        room = RAM_ALARMS - len([alarm for alarm in self.alarms if not alarm.on_flash])
+        newest = receipted[-1:] if receipted and receipted[-1] > max(unreceipted[-1:] + [0]) else []
+        wanted = (newest + unreceipted[::-1] + receipted[::-1])[: max(room, 1)]
+        uptime_s = self._up_since.ms(now) // 1000
+        for alarm in list(self.alarms):
+            if alarm.on_flash and alarm.activation not in wanted and alarm.attempt is None:
+                self.alarms.remove(alarm)
+                if alarm.is_unreceipted() and not alarm.age_is_minimum:
+                    self._pressed_s[alarm.activation] = uptime_s - alarm.age.ms(now) // 1000
+        for activation in wanted:
+            if self.alarms.find(activation) is None:
+                gesture, position = self._journal.read(activation)
+                pressed_s = self._pressed_s.pop(activation, None)
+                # Made before the start: nobody knows how long the power was away.
+                age = Elapsed(now, self._up_since.ms(now) if pressed_s is None else (uptime_s - pressed_s) * 1000)
+                stage = SENDING if activation in unreceipted else RECEIPT
+                self.alarms.add(Alarm(activation, age, gesture, position, stage, True, pressed_s is None))
+                self._log("alarm %d resumed: %s" % (activation, STAGES[stage]))
 
     # What the thumb does
 
@@ -81,16 +102,17 @@ class Device:
                 return newest
         activation = self._counter.take_activation()
         position = self.position.current(now)
-        alarm = Alarm(activation, Elapsed(pressed_at), 1, position, SENDING, False, test)
+        alarm = Alarm(activation, Elapsed(pressed_at), 1, position)
+        alarm.test = test
         if not test:
             try:
-                gone = self._journal.add(Entry(activation, 1, position))
-                if gone is not None:
-                    self.alarms.remove(self.alarms.find(gone))
+                self._journal.add(activation, 1, position)
+                alarm.on_flash = True
             except OSError as error:
                 # A flash that fails must not keep an SOS back: it goes out from RAM.
                 self._log("journal: cannot write alarm %d: %s" % (activation, error))
         self.alarms.add(alarm)
+        self._fill(now)
         self._log(("test alarm %d" if test else "alarm %d") % activation)
         self._show(now)
         return alarm
@@ -99,8 +121,7 @@ class Device:
         # The journal, or RAM when flash no longer takes anything.
         if self._journal.is_full():
             return self.alarms.newest() is not None
-        waiting = [alarm for alarm in self.alarms if alarm.is_unreceipted()]
-        return len(waiting) >= CAPACITY
+        return len([alarm for alarm in self.alarms if alarm.is_unreceipted() and not alarm.on_flash]) >= RAM_ALARMS
 
     def cancel(self, since, now):
         """Held for LONG_MS since ticks `since`: a mistake, if that began within CANCEL_MS of the newest alarm.
@@ -172,24 +193,25 @@ class Device:
 
     def _advance(self, activation, stage, now):
         alarm = self.alarms.find(activation)
-        if alarm is None or stage <= alarm.stage:
+        if alarm is not None and stage <= alarm.stage:
             return False
-        was_unreceipted = alarm.is_unreceipted()
-        alarm.stage = stage
-        self._log("alarm %d: %s" % (activation, STAGES[stage]))
         try:
-            if alarm.test:
-                pass  # the journal does not know it
-            elif stage == CLOSED:
+            # What the journal does not know, it passes over: a test.
+            if stage == CLOSED:
                 self._journal.close(activation)
-            elif was_unreceipted:
+            else:
                 self._journal.receipt(activation)
         except OSError as error:
             # It stays in the journal as it was; after a reboot it is sent again, which does no harm.
             self._log("journal: cannot note the stage of alarm %d: %s" % (activation, error))
+        if alarm is None:
+            return False
+        alarm.stage = stage
+        self._log("alarm %d: %s" % (activation, STAGES[stage]))
         if stage == CLOSED:
             self.alarms.remove(alarm)
             self.notices.drop(CANCEL, activation)
+        self._fill(now)
         if stage >= DISPATCHED and activation == self._cancelled:
             self._cancelled = 0  # they come all the same, or it is over: that is what the light says then
         self._show(now)
@@ -287,7 +309,8 @@ class Device:
         flags = self._flags() | (HAS_FIX if self.position.has_fix(now) else 0)
         if self.test_wait_ms(now) is not None:
             flags |= TEST_MODE
-        unreceipted = len([alarm for alarm in self.alarms if alarm.is_unreceipted() and not alarm.test])
+        unreceipted = len([a for a in self.alarms if a.is_unreceipted() and not a.test and not a.on_flash])
+        unreceipted += len(self._journal.unreceipted)
         body = self.supervision.heartbeat(board, self._up_since.ms(now) // 1000, flags, unreceipted)
         self.supervision.sent(now)
         self.notices.repeat()

@@ -2,7 +2,7 @@
 
 from flash_double import Chance, FlashDouble, quiet
 
-from panic.device import Device
+from panic.device import RAM_ALARMS, Device
 from panic.journal import CAPACITY
 from panic.retry import retry_ms
 from panic.settings import check
@@ -226,22 +226,56 @@ def fix(lat, lon):
 def test_a_full_journal_merges_into_the_newest():
     flash = FlashDouble()
     device = boot(flash)
-    alarms = [device.activate(0, 0) for _ in range(CAPACITY)]
-    assert len({alarm.activation for alarm in alarms}) == CAPACITY
+    made = [device.activate(0, 0).activation for _ in range(CAPACITY)]
+    assert len(set(made)) == CAPACITY
+    assert len(device.alarms) == RAM_ALARMS
     send(device, 0)
-    assert device.activate(10, 10) is alarms[-1]
+    assert device.activate(10, 10).activation == made[-1]
     assert len(flash.names("/journal")) == CAPACITY
-    assert [body.activation for _, body in send(device, 10)] == [alarms[-1].activation]
+    assert [body.activation for _, body in send(device, 10)] == [made[-1]]
+
+
+def test_what_ram_does_not_hold_is_sent_from_flash_newest_first():
+    for cut in (False, True):
+        flash = FlashDouble()
+        device = boot(flash)
+        made = [device.activate(1000 * number, 1000 * number).activation for number in range(CAPACITY)]
+        now = 1000 * CAPACITY
+        if cut:
+            device = boot(flash, now=now, seed=2)
+        told = []
+        while len(told) < CAPACITY:
+            due = send(device, now)
+            assert due
+            for header, sent in due:
+                told.append(sent.activation)
+                assert sent.age_is_minimum == cut
+                if not cut:
+                    pressed = 1000 * made.index(sent.activation)
+                    assert 0 <= now - pressed - sent.age_ms < 1000, "never too old, and by less than a second too young"
+                device.take_frame(status(header, sent.activation, RECEIPT), now)
+            assert len(device.alarms) <= RAM_ALARMS
+            now += 100
+        assert told == sorted(made, reverse=True)
+        assert {name[0] for name in flash.names("/journal")} == {"r"}
+        assert max(alarm.activation for alarm in device.alarms) == made[-1], "the light speaks of the newest"
+        # Closed, whether RAM has it or not.
+        header = device.sender.last
+        for activation in reversed(made):
+            answer = Header(STATUS, CLOSED, DEVICE, header[0], header[1])
+            device.take_frame(seal(downlink_key(ROOT, DEVICE), answer, Status(activation).pack()), now)
+        assert flash.names("/journal") == []
+        assert len(device.alarms) == 0
 
 
 def test_a_flash_that_fails_keeps_no_alarm_back():
     flash = FlashDouble()
     device = boot(flash)
     flash.full = True
-    for _ in range(CAPACITY + 5):
+    for _ in range(RAM_ALARMS + 5):
         device.activate(0, 0)
-    assert len(device.alarms) == CAPACITY
-    assert len(send(device, 0)) == CAPACITY
+    assert len(device.alarms) == RAM_ALARMS
+    assert len(send(device, 0)) == RAM_ALARMS
 
 
 def test_the_age_outlives_the_wrap_of_ticks():

@@ -85,10 +85,10 @@ FIRMWARE_BUGS = {
     ),
     "bounded": (
         "panic/journal.py",
-        "CAPACITY = 6 ",
-        "CAPACITY = 9 ",
+        "CAPACITY = 64",
+        "CAPACITY = 99",
         "\n  - {at_s: 10, do: gateway, what: kill}\n"
-        + "".join(f"  - {{at_s: {20 + 10 * n}, do: press, who: toko}}\n" for n in range(8)),
+        + "".join(f"  - {{at_s: {12 + 2 * n}, do: press, who: toko}}\n" for n in range(66)),
     ),
     "every-gesture": ("panic/presses.py", "PRESSES = 3\n", "PRESSES = 4\n", PRESSED),
     "alarm-arrives": (
