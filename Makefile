@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run once sim test soak lint format lock generate map picture clean
+.PHONY: help setup run once sim firmware test soak lint format lock generate map picture clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ soak: .venv/.ready ## a hundred boards, then ten minutes of drawn faults; 20 min
 sim: .venv/.ready ## open the panel: virtual buttons in the browser
 	@$(BIN)/sigap sim --dir $(RUN_DIR) --open
 
+firmware: .venv/.ready ## build/firmware: .mpy files with a manifest, the same bytes each time; size and RAM
+	@$(BIN)/python -m sigap.firmware
+
 lint: .venv/.ready ## ruff, pyright, import rules, generated files, lock
 	@bash .ci/lint.sh
 
@@ -48,6 +51,7 @@ lock: .venv/.ready ## choose the newest versions again and write requirements.lo
 
 generate: .venv/.ready ## write again the files that are made from others
 	@$(BIN)/python -m hardware.generate && $(BIN)/python tests/contract/make_vectors.py
+	@$(BIN)/python -m sigap.firmware.names
 
 map: .venv/.ready ## fetch Leaflet and open map data again, for the desk's map
 	@$(BIN)/python -m gateway.desk.make_map

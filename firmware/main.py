@@ -1,18 +1,17 @@
 # Starts the button. Everything else is in /panic, /hal, /mqtt and /panic_wire, as .mpy files.
 import sys
 
-import panic
-import panic_wire
 from hal.board import Board
 from panic.app import App, say
 from panic.files import Files
 
 
 def load_settings(files):
-    from panic.settings import load
+    import panic.settings
+    import panic_wire.keys
 
     try:
-        return load(files)
+        return panic.settings.load(files)
     finally:
         # What checks them and derives keys has done its work; its RAM is worth more to the alarms.
         del panic.settings, sys.modules["panic.settings"]

@@ -34,6 +34,8 @@ COMMANDS = {
     "devices": "gateway.commands.views:devices",
     "quarantine": "gateway.commands.views:quarantine",
     "frame": "sigap.frame:frame",
+    "flash": "sigap.flash:flash",
+    "provision": "sigap.provision:provision",
 }
 
 

@@ -61,13 +61,14 @@ class Ports:
 
 @dataclass(frozen=True)
 class Button:
-    """A virtual button. gps: as in a world file; site: (name, latitude, longitude) of a fixed one."""
+    """A virtual button. gps: as in a world file; site: (name, latitude, longitude) of a fixed one; board: its kind."""
 
     name: str
     owner: str
     silent: bool = False
     site: tuple[str, float, float] | None = None
     gps: dict[str, Any] | None = None
+    board: str = "devkit"
 
 
 # Two places in Semarang, written as anybody reads them off a map.
@@ -176,6 +177,7 @@ class Local:
                     broker_host=self.settings.device_broker_host,
                     broker_port=self.links.port(of_board(button.name)),
                     wifi_ssid="sigap",
+                    board=button.board,
                 ),
                 "gps": button.gps,
                 "serial": self.serial,

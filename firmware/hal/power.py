@@ -1,4 +1,4 @@
-"""Watchdog, reset and its cause, battery."""
+"""Watchdog, reset and its cause."""
 
 import machine
 
@@ -25,7 +25,3 @@ class Power:
     def reset_cause(self):
         """machine.reset_cause() as it is; ESP32: 1 power-on, 2 hard, 3 watchdog, 4 deep sleep, 5 soft."""
         return machine.reset_cause()
-
-    def battery_mv(self):
-        """0: no board of this version measures a battery."""
-        return 0

@@ -178,7 +178,7 @@ class Client:
         """
         self._closing = True
         if self.connected:
-            self._control.append(codec.encode_disconnect())
+            self._control.append(codec.encode_disconnect())  # pyright: ignore[reportArgumentType]
             self._kick.set()  # the writer ends the connection when that has left
         else:
             self._fault("closed")
@@ -274,7 +274,7 @@ class Client:
             quiet = max(ticks_diff(now, self._read_ms), ticks_diff(now, self._wrote_ms))
             if quiet >= self._ping_ms:
                 self._ping_ms_sent = now
-                self._control.append(codec.encode_pingreq())
+                self._control.append(codec.encode_pingreq())  # pyright: ignore[reportArgumentType]
                 self._kick.set()
                 sleep_ms = min(sleep_ms, limit)
             else:

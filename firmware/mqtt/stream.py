@@ -33,7 +33,7 @@ if MICROPYTHON:
     from errno import EINPROGRESS
 
     def _writable(sock):
-        from asyncio import core
+        from asyncio import core  # pyright: ignore[reportAttributeAccessIssue]
 
         yield core._io_queue.queue_write(sock)
 

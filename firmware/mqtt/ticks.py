@@ -3,7 +3,7 @@
 try:
     from time import ticks_add, ticks_diff, ticks_ms
 except ImportError:  # CPython
-    from time import monotonic
+    from time import monotonic  # pyright: ignore[reportAttributeAccessIssue]
 
     def ticks_ms():
         return int(monotonic() * 1000)

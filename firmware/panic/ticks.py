@@ -14,13 +14,13 @@ if hasattr(time, "ticks_ms"):
 
     def ticks_ms():
         """Now, in 0 .. 2**30 - 1. Allocates nothing: interrupts call it."""
-        return time.ticks_ms() & _MASK
+        return time.ticks_ms() & _MASK  # pyright: ignore[reportOperatorIssue]
 
 else:
 
     def ticks_ms():
         """Now, in 0 .. 2**30 - 1."""
-        return time.monotonic_ns() // 1000000 & _MASK
+        return time.monotonic_ns() // 1000000 & _MASK  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def ticks_add(ticks, delta_ms):

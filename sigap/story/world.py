@@ -13,9 +13,11 @@ from sigap.processes import sigap_command
 from sigap.story.board import AnyBoard, owner_of
 from sigap.story.stage import START_LIMIT_S, Stage
 from sigap.story.waiting import LIMIT_S, NotSeenError, wait_until
+from simulator import observe
 from simulator.world.client import WorldClient, WorldLateError
 from simulator.world.presses import Script
 from simulator.world.settings import NAME
+from simulator.world.wiring import BOARDS
 
 PLACE = (-6.9904, 110.4229)  # in Semarang, as anybody reads it off a map
 LINES_KEPT = 2000
@@ -37,11 +39,13 @@ class World:
         silent: bool = False,
         site: tuple[float, float] | None = None,
         gps: tuple[float, float] | None = None,
+        kind: str = "devkit",
     ) -> Board:
         """Register a button and start its board; returns when it listens, or, with a gateway, has been heard.
 
         site: degrees (latitude, longitude) where it is mounted. gps: where its receiver is; without site and gps it
-        has a receiver somewhere in Semarang, with a site alone it has none. Problem for a name that is taken or bad.
+        has a receiver somewhere in Semarang, with a site alone it has none. kind: of hardware/boards. Problem for a
+        name that is taken or bad.
         """
         if not NAME.fullmatch(name):
             raise Problem(f"a board's name is {name!r}", "Use a-z, 0-9, - and _, at most 40", USAGE)
@@ -52,6 +56,7 @@ class World:
             silent=silent,
             site=None if site is None else (f"Tempat {name}", *site),
             gps=None if there is None else {"site": list(there)},
+            board=kind,
         )
         local = self._stage.local
         device = local.add_button(button)
@@ -85,6 +90,8 @@ class Board(AnyBoard):
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)  # read, and not yet passed over
         self._log: list[dict[str, Any]] = []
         self._seq = 0
+        wired = BOARDS[self._state()["board"]]
+        self._lamp = (wired["led"]["pin"], wired["led"]["active_high"], wired["buzzer"])
 
     def reset(self) -> None:
         """Press its reset button; returns when the firmware listens again. RAM is lost, flash stays."""
@@ -174,5 +181,5 @@ class Board(AnyBoard):
         fresh = self.client.pins(self.name, self._seq)
         if fresh:
             self._seq = fresh[-1]["seq"]
-            self._log += [entry for entry in fresh if entry["at"] >= self._chapter_ms]
+            self._log += [entry for entry in observe.translated(fresh, *self._lamp) if entry["at"] >= self._chapter_ms]
         return self._log

@@ -16,6 +16,7 @@ import time
 import micropython
 
 LINE_LIMIT_BYTES = 1024
+CALL_LIMIT_MS = 2000
 
 
 def die():
@@ -61,6 +62,17 @@ class Link:
     def on(self, kind, handler):
         """Call `handler(message)` for every message that has the key `kind`."""
         self._handlers[kind] = handler
+
+    def call(self, line, kind):
+        """Send, and wait for the answer: what its key `kind` holds. OSError(116, ETIMEDOUT) after CALL_LIMIT_MS."""
+        answers = []
+        self._handlers[kind] = answers.append
+        self.send(line)
+        for _ in range(CALL_LIMIT_MS):
+            if answers:
+                return answers[0][kind]
+            time.sleep_ms(1)
+        raise OSError(116)
 
     def start(self):
         """Wait for the world's word that it has seen our boot report, then read in a thread."""

@@ -15,11 +15,13 @@ from simulator.virtual.kernel import LOOKAHEAD_US, NEVER, Kernel
 from simulator.virtual.net import Link, Service
 from simulator.virtual.process import BoardDied, BoardHung, Process
 from simulator.virtual.trace import Trace
+from simulator.world.electrics import Electrics
 from simulator.world.pinlog import PinLog
 from simulator.world.presses import Script
 from simulator.world.protocol import VERSION
 from simulator.world.settings import WIFI
 from simulator.world.supply import CAUSES
+from simulator.world.wiring import DEFAULT
 
 BOOT_US = 700_000  # from power to the first line of boot.py (design: waking takes 0.7 s)
 PAGE_US, ERASE_US = 700, 45_000  # W25Q32JV datasheet, 9.6: page program 0.7 ms, sector erase 45 ms, typical
@@ -28,7 +30,6 @@ NAME_US = 30_000  # a look-up of a name that a nearby server answers
 WEAR_LIMIT = 100_000  # erases of a sector, W25Q32JV datasheet, 1
 RESTARTS_LIMIT = 20  # resets in a row, each within STEADY_US
 STEADY_US = 10_000_000
-BUTTON_PIN = 27
 CONSOLE_LINES = 400
 MOST_IN = 12  # things that a board is told at once
 
@@ -48,6 +49,8 @@ class Plan:
     heap_kb: int = 140
     wear_limit: int = WEAR_LIMIT
     tls_us: int = TLS_US
+    board: str = DEFAULT  # how it is wired: a name of simulator/world/boards.json
+    battery_mv: int | None = None
 
 
 class Board:
@@ -61,7 +64,9 @@ class Board:
         self.names = {"stall_us": NAME_US, "fails": False}
         self.pins = PinLog()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
-        self.outside = {BUTTON_PIN: 1}
+        self.electrics = Electrics(plan.board, plan.battery_mv)
+        self.button_pin: int = self.electrics.wired["button"]["pin"]
+        self.outside = {self.button_pin: 1, **self.electrics.levels()}
         self.erases: Counter[int] = Counter()
         self.worn: list[int] = []
         self.resets = 0
@@ -95,7 +100,8 @@ class Board:
         """Let it run to the horizon; what it will hear until then goes with it."""
         if self.plan.sky:
             for at_us, text in self.plan.sky.speak(horizon_us):
-                self.tell({"uart": 1, "data": text}, at_us)
+                if self.electrics.feeds("gps"):
+                    self.tell({"uart": 1, "data": text}, at_us)
         due = []
         while self._inbox and self._inbox[0][0] <= horizon_us:
             if len(due) == MOST_IN:
@@ -143,6 +149,8 @@ class Board:
             self._ended(message["reset"], "asked" if message["reset"] != "wdt" else "bitten")
         elif "pin" in message or "pwm" in message:
             self._driven(at_us, message)
+        elif "i2c" in message:
+            self._transfer(at_us, message)
         elif "erase" in message:
             block = message["erase"]
             self.erases[block] += 1
@@ -168,6 +176,26 @@ class Board:
 
         self._kernel.saw(at_us, self.plan.index, note)
 
+    def _transfer(self, at_us: int, message: dict[str, Any]) -> None:
+        answer = self.electrics.transfer(message)
+        if fault := answer["i2c"].get("fault"):
+            self._see("i2c-fault", at_us, message=fault)
+        self.tell(answer, at_us)
+        self._electrics_moved(at_us)
+
+    def _electrics_moved(self, at_us: int) -> None:
+        if moved := self.electrics.irq_moved():
+            pin, level = moved
+            self.outside[pin] = level
+            self.tell({"pin": pin, "value": level, "t_us": at_us}, at_us)
+
+    def set_battery(self, battery_mv: int | None = None, usb: bool | None = None) -> None:
+        """The battery's voltage, a plug in or out; None leaves it."""
+        news = self.electrics.surround(battery_mv, usb)
+        if news:
+            self.tell(news, self._kernel.now_us)
+        self._electrics_moved(self._kernel.now_us)
+
     def _network(self, message: dict[str, Any]) -> None:
         number = message["net"]
         if "connect" in message:
@@ -189,6 +217,9 @@ class Board:
             return
         kernel = self._kernel
         self._trace.add(kernel.now_us, self.name, "power", on=True, cause=cause)
+        if cause == "power":
+            self.electrics.power_on()
+        self.outside |= self.electrics.levels()
         self.now_us = self._started_us = kernel.now_us + BOOT_US
         setup = {
             "protocol": VERSION,
@@ -200,6 +231,7 @@ class Board:
             "unique_id": f"24{self.plan.index & 0xFF:02x}{self.name.encode().hex()[:8]:0<8}",
             "pins": {str(pin): value for pin, value in self.outside.items()},
             "wifi": self.wifi,
+            **self.electrics.setup(),
             "names": self.names,
             "tls_us": self.plan.tls_us,
             "flash": {"page_us": PAGE_US, "erase_us": ERASE_US, "worn": self.worn},
@@ -269,8 +301,9 @@ class Board:
         self.names.update(changes)
         self.tell({"names": dict(self.names)}, self._kernel.now_us)
 
-    def press(self, script: Script, at_us: int, pin: int = BUTTON_PIN) -> None:
+    def press(self, script: Script, at_us: int, pin: int | None = None) -> None:
         """A thumb: [(ms, level)] from `at_us` on. A board without power is pressed in vain."""
+        pin = self.button_pin if pin is None else pin
         for at_ms, level in script:
             moment = at_us + int(at_ms * 1000)
             self._kernel.at(moment, lambda moment=moment, level=level: self._move(pin, level, moment), self)

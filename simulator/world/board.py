@@ -13,6 +13,7 @@ from typing import Any
 
 from simulator.world import process
 from simulator.world.chip import Chip
+from simulator.world.electrics import Electrics
 from simulator.world.pinlog import PinLog
 from simulator.world.presses import Script, count_presses
 from simulator.world.prompt import Prompt
@@ -50,13 +51,15 @@ class Board:
         self.gps = settings.gps
         self.worn: tuple[int, int] | None = None  # first and last block that can no longer be written
         self.tear: int | None = None  # bytes that the next start may program before its power goes
-        self.outside: dict[int, int] = {settings.button_pin: 1}
+        self.electrics = Electrics(settings.board, settings.battery_mv, settings.usb)
+        self.outside: dict[int, int] = {settings.button_pin: 1, **self.electrics.levels()}
         self._prompt: Prompt | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._wdt: asyncio.TimerHandle | None = None
         self._wdt_ms = 0
         self._pressing = asyncio.Lock()
         self._asked: dict[int, asyncio.Future[Message]] = {}
+        self._cut: asyncio.Future[None] | None = None  # kept while it runs
 
     def event(self, kind: str, **fields: Any) -> None:
         self._emit({"event": kind, "board": self.name, "at": wall_ms(), **fields})
@@ -97,6 +100,7 @@ class Board:
             name=self.name,
             image_path=self.settings.image,
             heap_kb=self.settings.heap_kb,
+            sensors=bool(self.electrics.setup()),
             port=port,
             token=token,
             run=run,
@@ -152,12 +156,16 @@ class Board:
         if run != self.supply.run or self._writer or self.supply.pid is None:
             raise ProtocolError("stale-board", f"{self.name} is not waiting for this process", fatal=True)
         self._writer = writer
+        if self.supply.started_because == "power":
+            self.electrics.power_on()
+        self.outside |= self.electrics.levels()
         return {
             "cause": CAUSES[self.supply.started_because],
             "ticks_ms": self.settings.ticks_ms if self.supply.started_because == "power" else 0,
             "unique_id": f"24{sum(self.name.encode()) & 0xFF:02x}{self.name.encode().hex()[:8]:0<8}",
             "pins": {str(pin): value for pin, value in self.outside.items()},
             "wifi": self.wifi,
+            **self.electrics.setup(),
             **({"serial": "raw" if self._prompt.raw else "friendly"} if self._prompt else {}),
         }
 
@@ -179,6 +187,8 @@ class Board:
             self._note({**entry, "by": "board", "at": wall_ms() - time.monotonic() * 1000 + message["t_us"] / 1000})
         elif "feed" in message:
             self._feed(self._wdt_ms)
+        elif "i2c" in message:
+            self._transfer(message)
         elif "wdt" in message:
             self._wdt_ms = int(message["wdt"])
             self.event("wdt", timeout_ms=self._wdt_ms)
@@ -255,6 +265,29 @@ class Board:
         self.event("press", presses=found, heard=heard)
         return {"heard": heard, "presses": found, "edges": len(edges)}
 
+    def _transfer(self, message: Message) -> None:
+        """A transfer on the board's I2C bus."""
+        answer = self.electrics.transfer(message)
+        if fault := answer["i2c"].get("fault"):
+            log.error("%s: %s", self.name, fault)
+            self.event("i2c-fault", message=fault)
+        self.send(answer)
+        self._electrics_moved()
+        if not self.electrics.feeds("chip"):
+            self.event("unpowered", message="the program has switched off the chip's own supply")
+            self._cut = asyncio.ensure_future(self.supply.off())
+
+    def _electrics_moved(self) -> None:
+        if moved := self.electrics.irq_moved():
+            self.set_pin(*moved)
+
+    def set_battery(self, battery_mv: int | None = None, usb: bool | None = None) -> None:
+        """The battery's voltage, a plug in or out; None leaves it."""
+        if news := self.electrics.surround(battery_mv, usb):
+            self.send(news)
+        self._electrics_moved()
+        self.event("battery", battery_mv=self.electrics.battery_mv)
+
     def set_wifi(self, changes: dict[str, Any]) -> None:
         unknown = set(changes) - set(self.wifi)
         if unknown:
@@ -289,7 +322,7 @@ class Board:
     async def _speak_gps(self) -> None:
         while True:
             await asyncio.sleep(1 - time.time() % 1)
-            if self.gps and self.supply.state == "running":
+            if self.gps and self.supply.state == "running" and self.electrics.feeds("gps"):
                 for text in self.gps.sentences(time.monotonic() - self.supply.powered_at, datetime.now(UTC)):
                     self.send({"uart": self.gps.uart, "data": text})
 
@@ -302,7 +335,9 @@ class Board:
             "wifi": "up" if self.wifi["up"] else "down",
             "gps": None if self.gps is None else ("sky" if self.gps.sky and self.gps.track else "no sky"),
             "image": str(self.settings.image),
+            "board": self.settings.board,
             "button_pin": self.settings.button_pin,
+            "battery_mv": self.electrics.battery_mv,
             "position": self._position(),
             "serial": self.serial,
         }

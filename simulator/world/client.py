@@ -164,6 +164,13 @@ class WorldClient:
     def wifi(self, board: str, up: bool | None = None, **settings: Any) -> Message:
         return self.request("wifi", board=board, **settings, **({} if up is None else {"up": up}))
 
+    def battery(self, board: str, battery_mv: int | None = None, usb: bool | None = None) -> Message:
+        """Set the battery's voltage (0: taken out), plug USB in or out; None leaves it as it is."""
+        changes = {"battery_mv": battery_mv, "usb": usb}
+        return self.request(
+            "battery", board=board, **{key: value for key, value in changes.items() if value is not None}
+        )
+
     def gps(self, board: str, settings: dict[str, Any] | None) -> Message:
         """{"site": [lat, lon]}, {"track": [[s, lat, lon], ...]} or {"sky": False}; None unplugs it."""
         return self.request("gps", board=board, gps=settings)

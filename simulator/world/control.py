@@ -50,6 +50,7 @@ class Control:
             "pins": self._pins,
             "console": self._console,
             "wifi": self._wifi,
+            "battery": self._battery,
             "gps": self._gps,
             "uart": self._uart,
             "flash": self._flash,
@@ -166,6 +167,18 @@ class Control:
                 break
             lines.append(line)
         return {"lines": lines[::-1]}
+
+    async def _battery(self, request: Message) -> Message:
+        board = self._board(request)
+        changes: dict[str, Any] = {}
+        if "battery_mv" in request:
+            changes["battery_mv"] = _integer(request, "battery_mv")
+            if not 0 <= changes["battery_mv"] <= 4500:
+                raise ProtocolError("bad-request", "battery_mv is 0 (none) to 4500")
+        if "usb" in request:
+            changes["usb"] = _boolean(request, "usb")
+        board.set_battery(**changes)
+        return {"battery_mv": board.electrics.battery_mv}
 
     async def _wifi(self, request: Message) -> Message:
         keys = ("up", "ssid", "password", "rssi_dbm", "join_ms")

@@ -19,6 +19,7 @@ BOARD_SOURCES = Path(__file__).resolve().parents[1] / "board"
 # its heap too. tests/system/test_board_heap.py holds both figures to what is there.
 ASYNCIO_KB = 4
 SHIMS_KB = 49
+SENSORS_KB = 4  # on top, for the shims of I2C and ADC, on boards that have them
 PROMPT_KB = 8  # on top of those, with a serial port: what is typed is compiled, and the firmware may have left little
 
 
@@ -32,7 +33,7 @@ def micropython() -> Path:
 
 def launcher_folder(cache: Path = image.CACHE) -> Path:
     """A folder with the package `virtual_board`, compiled: compiling would cost the board's heap."""
-    files = image.compile_tree(BOARD_SOURCES, cache, sources=())
+    files = image.compile_tree(BOARD_SOURCES, cache)
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in files.items())).hexdigest()[:16]
     folder = cache.parent / "virtual_board" / digest
     for name, content in files.items():
@@ -56,11 +57,13 @@ async def spawn(
     token: str,
     run: int,
     flash: str = "",
+    sensors: bool = False,
     prompt: Prompt | None = None,
 ) -> asyncio.subprocess.Process:
     """Start a board with `heap_kb` for its firmware. Its output (stdout and stderr together) is a pipe.
 
-    flash: what is wrong with it, as simulator/board/bad_flash.py takes it. With `prompt` it reads that one's input, and
+    flash: what is wrong with it, as simulator/board/bad_flash.py takes it. sensors: it has chips on a bus, or a
+    voltage to measure. With `prompt` it reads that one's input, and
     ends at the interpreter's prompt. Its secrets are in its environment, not in `ps`.
     """
     wake_read, wake_write = map(os.dup, prompt.wake) if prompt else os.pipe()
@@ -80,7 +83,7 @@ async def spawn(
         return await asyncio.create_subprocess_exec(
             str(micropython()),
             "-X",
-            f"heapsize={heap_kb + SHIMS_KB + (PROMPT_KB if prompt else 0)}k",
+            f"heapsize={heap_kb + SHIMS_KB + (PROMPT_KB if prompt else 0) + (SENSORS_KB if sensors else 0)}k",
             *(["-i"] if prompt else []),
             "-c",
             "__import__('virtual_board.launcher')",

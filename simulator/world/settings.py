@@ -11,6 +11,7 @@ from typing import Any
 
 from sigap.problem import USAGE, Problem
 from simulator import image
+from simulator.world import wiring
 from simulator.world.gps import Receiver, receiver
 
 WIFI: dict[str, Any] = {"up": True, "ssid": None, "password": None, "rssi_dbm": -60, "join_ms": 50}
@@ -24,8 +25,10 @@ class BoardSettings:
 
     device: what goes to /device.json (None: whatever the image has); files: further files; gps: None when
     no receiver is wired; wifi: {"up", "ssid", "password", "rssi_dbm", "join_ms"}; ticks_ms: what ticks_ms
-    says at power-on (to test its wrap). heap_kb: for the firmware; 140 kB of this 64-bit interpreter stand
-    for about 96 kB of an ESP32. serial: it has a serial port, and so a prompt (Linux).
+    says at power-on (to test its wrap). board: how it is wired, a name of boards.json ("": as `device` says).
+    battery_mv: None is a fresh battery, where it has one; usb: a plug is in, as a PMU sees it. heap_kb: for the
+    firmware; 140 kB of this 64-bit interpreter stand for about 96 kB of an ESP32. serial: it has a serial port, and
+    so a prompt (Linux).
     """
 
     name: str
@@ -36,10 +39,18 @@ class BoardSettings:
     wifi: dict[str, Any] = field(default_factory=dict)
     on: bool = True
     heap_kb: int = 140
-    button_pin: int = 27
+    button_pin: int = -1  # that of the board
     ticks_ms: int = 0
     reflash: bool = True
     serial: bool = False
+    board: str = ""
+    battery_mv: int | None = None
+    usb: bool = False
+
+    def __post_init__(self) -> None:
+        self.board = self.board or wiring.kind_of(self.device)
+        if self.button_pin < 0:
+            self.button_pin = wiring.BOARDS[self.board]["button"]["pin"]
 
 
 @dataclass
@@ -79,15 +90,17 @@ def _board(value: object, folder: Path) -> BoardSettings:
         raise Problem(f"a board's name is {name!r}", "Use a-z, 0-9, - and _, at most 40", USAGE)
     gps, device = table.pop("gps", None), _device(table.pop("device", None), folder)
     path = folder / table.pop("image", f"{name}.img")
-    table.pop("board", None)  # the wiring; only "devkit" exists, and the device's own settings name it
     simple = {"on": bool, "heap_kb": int, "button_pin": int, "ticks_ms": int, "reflash": bool, "serial": bool}
-    simple |= {"wifi": dict}
+    simple |= {"wifi": dict, "board": str, "battery_mv": int, "usb": bool}
     for key, kind in simple.items():
         if key in table and not isinstance(table[key], kind):
             raise Problem(f"{name}: {key} must be of type {kind.__name__}", "Correct the world file", USAGE)
     if unknown := set(table) - set(simple):
-        known = ["board", "device", "gps", "image", "name", *simple]
+        known = ["device", "gps", "image", "name", *simple]
         raise Problem(f"{name}: unknown {', '.join(sorted(unknown))}", f"A board has {', '.join(sorted(known))}", USAGE)
+    if table.get("board", wiring.DEFAULT) not in wiring.BOARDS:
+        known = ", ".join(wiring.BOARDS)
+        raise Problem(f"{name}: there is no board {table['board']!r}", f"There are {known}", USAGE)
     if unknown := set(table.get("wifi", {})) - set(WIFI):
         raise Problem(f"{name}: wifi has no {', '.join(sorted(unknown))}", f"It has {', '.join(WIFI)}", USAGE)
     return BoardSettings(name=name, image=path, device=device, gps=None if gps is None else receiver(gps), **table)

@@ -10,7 +10,7 @@ LEAST_FREE_BYTES = 20_000  # for sockets, TLS and the alarms; docs/firmware.md
 def test_the_firmware_imports_and_leaves_heap(device: Mpremote) -> None:
     code = """
 import gc
-import hal.board, mqtt, panic.app, panic.files, panic.settings, panic_wire.frames
+import hal.board, mqtt, panic.app, panic.files, panic.settings, panic_wire.keys
 gc.collect()
 print(gc.mem_free())
 """

@@ -53,6 +53,16 @@ class Steps:
         self.send(line)
         self._horizon = min(self._horizon, self.now_us + self.lookahead_us)
 
+    def call(self, line, kind):
+        """Tell the world and take its answer, at the same moment: what its key `kind` holds."""
+        self.send(line)
+        while True:
+            self._report(self.now_us)
+            self._take(self._receive())
+            for place, item in enumerate(self._in):
+                if kind in item[1]:
+                    return self._in.pop(place)[1][kind]
+
     def stop(self):
         """Deliver nothing more to the firmware."""
         self.stopped = True

@@ -71,7 +71,10 @@ class _Machine:
 
 
 def install(modules, link, setup):
-    """setup: "cause" (reset cause), "unique_id" (12 hex digits), "pins" {"27": level from outside}."""
+    """setup: "cause" (reset cause), "unique_id" (12 hex digits), "pins" {"27": level from outside}.
+
+    With "i2c" or "adc" the board has chips on a bus, or a voltage at a pin; another board's heap is spared their shims.
+    """
     global _link, _cause, _unique_id
     import binascii
 
@@ -81,6 +84,17 @@ def install(modules, link, setup):
     uart.install(link)
     source = _Machine()
     source.Pin, source.PWM, source.UART, source.WDT = pins.Pin, pins.PWM, uart.UART, WDT
+    number = lambda pin: pin._id if isinstance(pin, pins.Pin) else pin  # noqa: E731
+    if "i2c" in setup:
+        from . import i2c
+
+        i2c.install(link, number)
+        source.I2C = i2c.I2C
+    if "adc" in setup:
+        from . import adc
+
+        adc.install(link, number, setup["adc"])
+        source.ADC = adc.ADC
     for function in (reset, soft_reset, reset_cause, unique_id, freq, idle):
         setattr(source, function.__name__, function)
     for name in ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET"):

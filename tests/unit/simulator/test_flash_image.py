@@ -39,23 +39,6 @@ def test_reflash_keeps_what_the_board_has_stored(tmp_path: Path) -> None:
     assert image.read_file(path, "device.json") == b'{"device": 1}'
 
 
-def test_firmware_is_compiled_except_boot_and_main(tmp_path: Path) -> None:
-    source = tmp_path / "firmware"
-    (source / "panic").mkdir(parents=True)
-    (source / "panic" / "main.py").write_text("x = 1\n")
-    (source / "main.py").write_text("import panic.main\n")
-    (source / "vectors.json").write_text("{}")
-    cache = tmp_path / "cache"
-    files = image.firmware_files(source, cache)
-    assert sorted(files) == ["main.py", "panic/main.mpy"]
-    assert files["panic/main.mpy"][:2] == b"M\x06", "mpy version 6"
-    kept = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
-    assert image.firmware_files(source, cache) == files
-    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == kept, "nothing compiled twice"
-    (source / "panic" / "main.py").write_text("x = 2\n")
-    assert image.firmware_files(source, cache)["panic/main.mpy"] != files["panic/main.mpy"]
-
-
 @pytest.mark.parametrize(
     ("prepare", "words"),
     [
@@ -69,19 +52,6 @@ def test_what_is_no_image(tmp_path: Path, prepare, words: str) -> None:
     with pytest.raises(Problem) as caught:
         image.read_files(tmp_path / "b.img")
     assert words in str(caught.value)
-
-
-def test_a_source_that_does_not_compile(tmp_path: Path) -> None:
-    (tmp_path / "main.py").write_text("")
-    (tmp_path / "broken.py").write_text("def f(:\n")
-    with pytest.raises(Problem, match=r"broken\.py does not compile for MicroPython"):
-        image.firmware_files(tmp_path, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_no_firmware(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="no firmware in"):
-        image.firmware_files(tmp_path)
 
 
 def test_keys_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
