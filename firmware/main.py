@@ -11,10 +11,10 @@ def load_settings(files):
     import panic_wire.keys
 
     try:
-        return panic.settings.load(files)
+        return panic.settings.load(files, say)
     finally:
         # What checks them and derives keys has done its work; its RAM is worth more to the alarms.
-        del panic.settings, sys.modules["panic.settings"]
+        panic.unload("settings", "schema")
         del panic_wire.keys, sys.modules["panic_wire.keys"]
 
 

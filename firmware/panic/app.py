@@ -12,9 +12,10 @@ from panic.bearers import WifiBearer
 from panic.device import Device
 from panic.lights import TONE_HZ
 from panic.nmea import Nmea
-from panic.presses import ACTIVATION, HELD, LONG, STUCK, Presses
+from panic.presses import ACTIVATION, CHATTER, FREED, HELD, LONG, RESTED, STUCK, STUCK_MS, Presses
 from panic.ticks import least, ticks_ms
 from panic.wait import print_exception, wait
+from panic_wire.bodies import BUTTON_STUCK, EDGES_LOST
 
 IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
 FEED_MS = 5000
@@ -50,6 +51,8 @@ class App:
         self._wake_lights = asyncio.Event()
         self._wake_heartbeat = asyncio.Event()
         self._failed = asyncio.Event()
+        self.device.set_clock = self._board.set_clock
+        self.device.rare("crash", "resume", self._board.reset_cause(), ticks_ms())
         self._bearer = self._make_bearer(self._settings, self._frame_down, self._bearer_up, self._log, self._go_dark)
         tasks = [
             ("button", self._watch_button()),
@@ -76,9 +79,14 @@ class App:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._log("task %s crashed" % name)
-            print_exception(error)
+            self._crashed(name, error)
         self._failed.set()
+
+    def _crashed(self, name, error):
+        """Say it, and keep its last lines for the gateway."""
+        self._log("task %s crashed" % name)
+        print_exception(error)
+        self.device.rare("crash", "keep", name, error)
 
     async def _watch_button(self):
         button = self._board.button
@@ -89,7 +97,6 @@ class App:
                 self._presses(presses.edge(edge[0], edge[1]))
                 edge = button.take()
             self._presses(presses.poll(ticks_ms(), button.is_down()))
-            self.device.supervision.lost_edges = button.lost
             await wait(button.flag, presses.wait_ms(ticks_ms()))
 
     def _presses(self, found):
@@ -104,9 +111,12 @@ class App:
             elif kind == HELD:
                 self.device.begin_test(ticks_ms())
                 self._changed()
-            elif kind == STUCK:
-                self.device.supervision.stuck = True
-                self._log("trouble: the button is stuck")
+            elif kind in (STUCK, FREED):
+                self.device.trouble(BUTTON_STUCK, kind == STUCK, STUCK_MS // 1000, ticks_ms())
+                self._wake_sender.set()
+            elif kind in (CHATTER, RESTED):
+                self.device.trouble(EDGES_LOST, kind == CHATTER, self._board.button.lost, ticks_ms())
+                self._wake_sender.set()
 
     def _changed(self):
         self._wake_lights.set()
@@ -178,9 +188,10 @@ class App:
         try:
             await self._carry(frame)
         except Exception as error:
-            self._log("an attempt crashed")
-            print_exception(error)
+            self._crashed("attempt", error)
             self._failed.set()
+        if alarm is self and self.device.wants_restart and not self.device.answer_due:
+            self._failed.set()  # a command; its answer is sent
         alarm.attempt = None
         self._in_flight -= 1
         self._wake_sender.set()
@@ -224,4 +235,4 @@ class App:
             data = await self._board.gps.read()
             now = ticks_ms()
             for sentence in nmea.feed(data):
-                self.device.position.take(sentence, now)
+                self.device.take_sentence(sentence, now)

@@ -1,8 +1,8 @@
 """The alarms that the gateway has not receipted, on flash; and those it has, until they are closed.
 
 One small file for each alarm in /journal: LittleFS keeps such a file inside its directory's log, which is what an
-append-only file of our own would be, with a CRC of its own and with compaction; so an alarm costs an append and seldom an
-erase. The name carries what must never be lost, the content is under a CRC:
+append-only file of our own would be, with a CRC of its own and with compaction; so an alarm costs an append and
+seldom an erase. The name carries what must never be lost, the content is under a CRC:
 
     u0000002a   activation 42, unreceipted: nothing but a receipt takes this name away
     r0000002a   receipted (renamed in one step), kept so that after a power cut the person still learns the

@@ -39,6 +39,10 @@ class Notices:
                 return entry
         return None
 
+    def count(self, type):
+        """How many of a type there are to tell."""
+        return len([entry for entry in self._open if entry[TYPE] == type])
+
     def begin(self, type, ref, value, now):
         """True when this is new. A trouble that comes again before its end was told has not ended."""
         entry = self.find(type, ref)

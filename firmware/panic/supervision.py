@@ -17,6 +17,8 @@ class Supervision:
         self._random_u32 = random_u32
         self._next = None
         self.unanswered = 0
+        self.answers = 0  # of heartbeats, since the start
+        self.asked = None  # ((epoch, counter), ticks) of the newest: what may be answered with the time
         self.lost_edges = 0
 
     def up(self):
@@ -27,15 +29,18 @@ class Supervision:
         """Milliseconds until a heartbeat is due; 0 when it is."""
         return 0 if self._next is None else max(0, ticks_diff(self._next, now))
 
-    def sent(self, now):
-        """One is on its way."""
+    def sent(self, now, frame_id):
+        """One is on its way; frame_id: its (epoch, counter)."""
+        self.asked = (frame_id, now)
         whole = self._settings.heartbeat_s * 1000
         self._next = ticks_add(now, whole - self._random_u32() % (whole // 10 + 1))
         self.unanswered += 1
 
-    def receipted(self):
-        """The gateway has it."""
+    def receipted(self, frame_id):
+        """The gateway has a frame that is of no alarm, and was sent since the start."""
         self.unanswered = 0
+        if self.asked and self.asked[0] == frame_id:
+            self.answers += 1
 
     def heartbeat(self, board, uptime_s, flags, open_alarms):
         """The body of a heartbeat as of now."""

@@ -95,6 +95,12 @@ class BoardDouble:
     def battery_mv(self):
         return 0
 
+    def is_open(self):
+        return False
+
+    def set_clock(self, unix_ms):
+        self.unix_ms = unix_ms
+
     def rssi_dbm(self):
         return -50
 
@@ -183,6 +189,8 @@ class Scene:
 def play(scene):
     async def main():
         await asyncio.wait_for(scene(), 30)
+        # An event that is set in the moment of a cancel makes CPython's wait_for swallow it, and run() wait for ever.
+        await asyncio.sleep(0.1)
 
     asyncio.run(main())
 

@@ -164,7 +164,7 @@ if MICROPYTHON:
         print("%d cuts" % check_cuts())
 
     def test_wear():
-        """Bytes programmed and blocks erased, over 200 alarms and over a day of heartbeats; docs/firmware.md has them."""
+        """Bytes programmed and blocks erased, per alarm and per day of heartbeats; docs/firmware.md has them."""
         chip = new_chip()
 
         def alarms(files):

@@ -67,8 +67,8 @@ FIRMWARE_BUGS = {
     ),
     "counter-forward": (
         "panic/counter.py",
-        "        self._next = self._limit\n",
-        "        self._next = 0\n",
+        "        self._next = self.first = self._limit\n",
+        "        self._next = self.first = 0\n",
         "\n  - {at_s: 40, do: reset, who: toko}\n",
     ),
     "silence-noticed": (
