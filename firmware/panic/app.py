@@ -112,8 +112,10 @@ class App:
                 self.device.begin_test(ticks_ms())
                 self._changed()
             elif kind in (STUCK, FREED):
+                # Held for so long it is no wish for a test either: what is pressed after that is meant.
+                self.device.end_test(ticks_ms())
                 self.device.trouble(BUTTON_STUCK, kind == STUCK, STUCK_MS // 1000, ticks_ms())
-                self._wake_sender.set()
+                self._changed()
             elif kind in (CHATTER, RESTED):
                 self.device.trouble(EDGES_LOST, kind == CHATTER, self._board.button.lost, ticks_ms())
                 self._wake_sender.set()

@@ -2,7 +2,6 @@
 
 import sys
 
-import panic_wire
 from mqtt.client import Client
 
 SEND_TIMEOUT_MS = 5000
@@ -18,8 +17,9 @@ class WifiBearer:
     name = "wifi"
 
     def __init__(self, settings, on_frame, on_up, log=print, on_block=None):
-        from panic_wire import topics
+        import panic_wire.topics
 
+        topics = panic_wire.topics
         name = topics.device_name(settings.device)
         self._up_topic = topics.up(name)
         self._state_topic = topics.state(name)

@@ -60,14 +60,14 @@ def obey(device, header, body, now):
             kind = LOCATION
         _write(files, mark, result)
     except OSError as error:
-        result, text = REFUSED, "flash: %s" % error
-    device.log("command %d: %d %s" % (code, result, "" if code == LOCATE else text))
-    device.answer = pack_report(kind, result, header.counter, text if kind == LOCATION else text.encode())
+        kind, result, text = ANSWER, REFUSED, ("flash: %s" % error).encode()
+    device.log("command %d: %d" % (code, result))
+    device.answer = pack_report(kind, result, header.counter, text)
     device.answer_due = True
 
 
 def _do(device, code, content, now):
-    """(result, text); a place in bytes for LOCATE."""
+    """(result, content): UTF-8, or the place for LOCATE."""
     if code == SET:
         import panic
         from panic.settings import change
@@ -80,20 +80,20 @@ def _do(device, code, content, now):
         finally:
             panic.unload("settings", "schema")
         device.show(now)
-        return (REFUSED, problem) if problem else (DONE, "")
+        return (REFUSED, problem.encode()) if problem else (DONE, b"")
     if code == LOCATE:
         return DONE, pack_position(device.position.current(now))
     if code == TEST_MODE_ON:
-        return (DONE, "") if device.begin_test(now) else (REFUSED, "an alarm is open")
+        return (DONE, b"") if device.begin_test(now) else (REFUSED, b"an alarm is open")
     if code == TEST_MODE_OFF:
         device.end_test(now)
-        return DONE, ""
+        return DONE, b""
     if code == RESTART:
         if device.unreceipted():
-            return REFUSED, "an alarm is on its way"
+            return REFUSED, b"an alarm is on its way"
         device.wants_restart = True
-        return DONE, ""
-    return UNKNOWN, "unknown command"
+        return DONE, b""
+    return UNKNOWN, b"unknown command"
 
 
 def _set_time(device, content, now):

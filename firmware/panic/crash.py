@@ -15,9 +15,9 @@ def text_of(error):
     if hasattr(sys, "print_exception"):
         import io
 
-        out = io.StringIO()
-        sys.print_exception(error, out)
-        return out.getvalue()
+        out = io.BytesIO()
+        sys.print_exception(error, out)  # type: ignore[reportArgumentType]
+        return out.getvalue().decode()  # type: ignore[reportAttributeAccessIssue]
     import traceback
 
     return "".join(traceback.format_exception(error))

@@ -395,9 +395,11 @@ class Device:
     def take_sentence(self, sentence, now):
         """What the GPS receiver said."""
         position = self.position
+        was_odd = position.jump_m or position.moved_m
         position.take(sentence, now)
-        self.trouble(FIX_JUMPED, position.jump_m, position.jump_m, now)
-        self.trouble(SITE_MOVED, position.moved_m, position.moved_m, now)
+        if was_odd or position.jump_m or position.moved_m:
+            self.trouble(FIX_JUMPED, position.jump_m, position.jump_m, now)
+            self.trouble(SITE_MOVED, position.moved_m, position.moved_m, now)
 
     def _flash_failed(self, what, error):
         self.log("journal: cannot %s: %s" % (what, error))

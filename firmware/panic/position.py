@@ -20,8 +20,10 @@ PERSIST_MS = 60000
 
 
 def metres(lat_e7, lon_e7, lat2_e7, lon2_e7):
-    """Between two places, in whole metres; right to 1 % over what a person travels in a day."""
+    """Whole metres between two places; right to 1 % over what a person travels in a day. Less than some 50 m is 0."""
     east = abs(lon_e7 - lon2_e7)
+    if east + abs(lat_e7 - lat2_e7) < 4500:
+        return 0  # asked once a second: mostly nothing needs computing
     if east > 1800000000:
         east = 3600000000 - east
     east *= math.cos(lat_e7 * 1.7453e-9)
