@@ -15,10 +15,11 @@ def load_settings(files):
     from panic.settings import load
 
     try:
-        return load(files)
+        return load(files, say)
     finally:
         # What checks them and derives keys has done its work; its RAM is worth more to the alarms.
-        for package, name in ((panic, "settings"), (panic, "network_settings"), (panic_wire, "keys"), (mqtt, "tls")):
+        panic.unload("settings", "schema", "network_settings")
+        for package, name in ((panic_wire, "keys"), (mqtt, "tls")):
             if hasattr(package, name):
                 delattr(package, name)
                 del sys.modules["%s.%s" % (package.__name__, name)]

@@ -62,6 +62,16 @@ class Board(Power):
             self._log("trouble: the battery cannot be measured (%s)" % error)
             return 0
 
+    def is_open(self):
+        """The case was opened. No board of this version has a contact for it."""
+        return False
+
+    def set_clock(self, unix_ms):
+        """The gateway has told the time."""
+        from hal import clock
+
+        clock.told(unix_ms // 1000)
+
     def rssi_dbm(self):
         """Of the WiFi connection; 0 when there is none."""
         return self.wifi.rssi_dbm()

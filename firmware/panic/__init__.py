@@ -1,3 +1,12 @@
 """What a button is, without hardware: pure state machines fed with ticks, and app.py that composes them."""
 
 FIRMWARE = (0, 1, 0)
+
+
+def unload(*names):
+    """Give back the RAM of modules of this package that have done their work; they are loaded again when needed."""
+    import sys
+
+    for name in names:
+        if sys.modules.pop("panic." + name, None):
+            delattr(sys.modules["panic"], name)

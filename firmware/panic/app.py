@@ -1,9 +1,9 @@
 """Composes the button with asyncio: a task for each thing that happens, and a reset when one of them crashes.
 
 `board` is a hal.board.Board. It has: button (flag, take(), is_down(), began_down, lost), lamp (led(on),
-tone(hz)), gps (async read()) or None, wifi (async run(networks, keep_address, on_up),
-look(portal), answered()), feed(), reset(), battery_mv(),
-rssi_dbm(), reset_cause().
+colour(rgb), tone(hz), shake(on)), gps (async read()) or None, wifi (async run(networks,
+keep_address, on_up), look(portal), answered(), trouble), set_clock(unix_ms), feed(), reset(),
+battery_mv(), rssi_dbm(), reset_cause().
 """
 
 import asyncio
@@ -13,9 +13,10 @@ from panic.bearers import WifiBearer
 from panic.device import Device
 from panic.lights import TONE_HZ
 from panic.nmea import Nmea
-from panic.presses import ACTIVATION, HELD, STUCK, Presses
-from panic.ticks import ticks_ms
+from panic.presses import ACTIVATION, CHATTER, FREED, HELD, LONG, RESTED, STUCK, STUCK_MS, Presses
+from panic.ticks import least, ticks_ms
 from panic.wait import print_exception, wait
+from panic_wire.bodies import BUTTON_STUCK, EDGES_LOST
 
 IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
 FEED_MS = 5000
@@ -37,6 +38,7 @@ class App:
         self.device = Device(settings, files, ticks_ms(), log)
         self._make_bearer = make_bearer
         self._in_flight = 0
+        self.attempt = None  # the task that carries what is no alarm, while it does
         self._online_due = False
 
     def run(self):
@@ -50,6 +52,8 @@ class App:
         self._wake_lights = asyncio.Event()
         self._wake_heartbeat = asyncio.Event()
         self._failed = asyncio.Event()
+        self.device.set_clock = self._board.set_clock
+        self.device.rare("crash", "resume", self._board.reset_cause(), ticks_ms())
         self._bearer = self._make_bearer(self._settings, self._frame_down, self._bearer_up, self._log, self._go_dark)
         settings = self._settings
         self._bearer.on_down = self._board.wifi.look
@@ -78,9 +82,14 @@ class App:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._log("task %s crashed" % name)
-            print_exception(error)
+            self._crashed(name, error)
         self._failed.set()
+
+    def _crashed(self, name, error):
+        """Say it, and keep its last lines for the gateway."""
+        self._log("task %s crashed" % name)
+        print_exception(error)
+        self.device.rare("crash", "keep", name, error)
 
     async def _watch_button(self):
         button = self._board.button
@@ -91,7 +100,6 @@ class App:
                 self._presses(presses.edge(edge[0], edge[1]))
                 edge = button.take()
             self._presses(presses.poll(ticks_ms(), button.is_down()))
-            self.device.supervision.lost_edges = button.lost
             await wait(button.flag, presses.wait_ms(ticks_ms()))
 
     def _presses(self, found):
@@ -100,12 +108,20 @@ class App:
                 self.device.activate(ticks, ticks_ms())
                 self._changed()
                 self._bearer.hurry()
+            elif kind == LONG:
+                if self.device.cancel(ticks, ticks_ms()):
+                    self._changed()
             elif kind == HELD:
                 self.device.begin_test(ticks_ms())
                 self._changed()
-            elif kind == STUCK:
-                self.device.supervision.stuck = True
-                self._log("trouble: the button is stuck")
+            elif kind in (STUCK, FREED):
+                # Held for so long it is no wish for a test either: what is pressed after that is meant.
+                self.device.end_test(ticks_ms())
+                self.device.trouble(BUTTON_STUCK, kind == STUCK, STUCK_MS // 1000, ticks_ms())
+                self._changed()
+            elif kind in (CHATTER, RESTED):
+                self.device.trouble(EDGES_LOST, kind == CHATTER, self._board.button.lost, ticks_ms())
+                self._wake_sender.set()
 
     def _changed(self):
         self._wake_lights.set()
@@ -125,7 +141,9 @@ class App:
     def _go_dark(self):
         # A light that stands still while a name is looked up would look like the steady one: dark says nothing.
         self._board.lamp.led(False)
+        self._board.lamp.colour(0)
         self._board.lamp.tone(0)
+        self._board.lamp.shake(False)
         self._wake_lights.set()
 
     async def _shine(self):
@@ -133,13 +151,18 @@ class App:
         lights = self.device.lights
         while True:
             now = ticks_ms()
-            test_ms = self.device.test_wait_ms(now)
-            on, led_ms = lights.led(now)
-            sounding, tone_ms = lights.buzzer(now)
+            waits = [self.device.test_wait_ms(now), self.device.late_wait_ms(now)]
+            on, ms = lights.led(now)
+            waits.append(ms)
             lamp.led(on)
-            lamp.tone(TONE_HZ if sounding else 0)
-            waits = [ms for ms in (led_ms, tone_ms, test_ms) if ms is not None]
-            await wait(self._wake_lights, min(waits) if waits else None)
+            lamp.colour(lights.colour if on else 0)
+            on, ms = lights.buzzer(now)
+            waits.append(ms)
+            lamp.tone(TONE_HZ if on else 0)
+            on, ms = lights.shaker(now)
+            waits.append(ms)
+            lamp.shake(on)
+            await wait(self._wake_lights, least(waits))
 
     async def _send(self):
         while True:
@@ -148,21 +171,33 @@ class App:
                 await wait(self._wake_sender)
                 continue
             alarm = self.device.sender.due(now) if self._in_flight < IN_FLIGHT else None
-            if alarm is None:
-                await wait(self._wake_sender, self.device.sender.wait_ms(now))
+            if alarm:
+                self._in_flight += 1
+                frame = self.device.alarm_frame(alarm, now, self._board.battery_mv())
+                # Kept by the alarm, because CPython's loop would let it go.
+                alarm.attempt = asyncio.create_task(self._attempt(alarm, frame))
                 continue
-            self._in_flight += 1
-            frame = self.device.alarm_frame(alarm, now, self._board.battery_mv())
-            # Kept by the alarm, because CPython's loop would let it go.
-            alarm.attempt = asyncio.create_task(self._guard_attempt(alarm, frame))
+            # One at a time, and only when no alarm is on its way: one that comes up meanwhile finds room beside it.
+            other_ms = None
+            if not self._in_flight:
+                frame = self.device.other_frame(now, self._board.battery_mv())
+                if frame:
+                    self._in_flight += 1
+                    self.attempt = asyncio.create_task(self._attempt(self, frame))
+                    continue
+                other_ms = self.device.other_wait_ms(now, self._board.battery_mv())
+            alarm_ms = self.device.sender.wait_ms(now) if self._in_flight < IN_FLIGHT else None
+            await wait(self._wake_sender, least((alarm_ms, other_ms)))
 
-    async def _guard_attempt(self, alarm, frame):
+    async def _attempt(self, alarm, frame):
+        """Carry a frame of an alarm, or of nothing in particular (then `alarm` is this App)."""
         try:
             await self._carry(frame)
         except Exception as error:
-            self._log("an attempt crashed")
-            print_exception(error)
+            self._crashed("attempt", error)
             self._failed.set()
+        if alarm is self and self.device.wants_restart and not self.device.answer_due:
+            self._failed.set()  # a command; its answer is sent
         alarm.attempt = None
         self._in_flight -= 1
         self._wake_sender.set()
@@ -190,6 +225,7 @@ class App:
                     self._log("%s: %s" % (self._bearer.name, error))
             if supervision.wait_ms(now) == 0:
                 await self._carry(self.device.heartbeat_frame(self._board, now))
+                self._wake_sender.set()
                 if supervision.unanswered > 3:
                     self._log("trouble: %d heartbeats without an answer" % supervision.unanswered)
             await wait(self._wake_heartbeat, supervision.wait_ms(ticks_ms()))
@@ -205,4 +241,4 @@ class App:
             data = await self._board.gps.read()
             now = ticks_ms()
             for sentence in nmea.feed(data):
-                self.device.position.take(sentence, now)
+                self.device.take_sentence(sentence, now)

@@ -1,8 +1,9 @@
 """Gestures: each folder of tests/golden/presses is a script of raw edges and what must come of it.
 
 script.txt: "<ms> down" or "<ms> up", the edges of the contact with their bounces. A line "ticks <n>" first
-sets the board's ticks at ms 0, for scripts that run over the wrap. "#" begins a comment.
-outcome.txt: "<ms> press", "<ms> activation", "<ms> stuck": when the button said so, on the script's clock.
+sets the board's ticks at ms 0, for scripts that run over the wrap; a line "closed" says that the contact was
+closed when the board started. "#" begins a comment.
+outcome.txt: "<ms> press", "<ms> activation", "<ms> stuck", ...: when the button said so, on the script's clock.
 
 A new behaviour is a new folder. `python tests/firmware/test_presses.py record` writes the outcomes that are
 missing: read them before you keep them.
@@ -20,7 +21,8 @@ except ImportError:  # run as a script, to record
 from panic.ticks import ticks_add, ticks_diff
 
 GOLDEN = __file__.replace("\\", "/").rsplit("/", 2)[0] + "/golden/presses"
-NEEDED = ("one-press", "two-presses", "three-presses", "four-presses", "six-presses", "stuck", "tick-wrap")
+NEEDED = ("one-press", "two-presses", "three-presses", "four-presses", "six-presses", "tick-wrap")
+NEEDED += ("stuck", "shorted-at-boot", "chatter-presses", "three-then-hold", "third-press-held")
 
 
 def read(path):
@@ -29,8 +31,9 @@ def read(path):
 
 
 def parse(text):
-    """(ticks at ms 0, [(ms, down)])."""
+    """(ticks at ms 0, closed at the start, [(ms, down)])."""
     start = 0
+    closed = False
     edges = []
     for line in text.split("\n"):
         words = line.split("#")[0].split()
@@ -38,17 +41,18 @@ def parse(text):
             continue
         if words[0] == "ticks":
             start = int(words[1])
+        elif words[0] == "closed":
+            closed = True
         else:
             assert words[1] in ("down", "up"), line
             edges.append((int(words[0]), words[1] == "down"))
-    return start, edges
+    return start, closed, edges
 
 
 def play(text):
     """The outcome of a script: polled exactly when the button asks for it, as hal and app.py do."""
-    start, edges = parse(text)
-    presses = Presses()
-    down = False
+    start, down, edges = parse(text)
+    presses = Presses(down)
     now = 0
     out = []
     polls = 0
@@ -57,6 +61,7 @@ def play(text):
         for kind, _ in found:
             out.append("%d %s\n" % (now, kind))
 
+    say(presses.poll(start, down))
     while True:
         wait = presses.wait_ms(ticks_add(start, now))
         due = None if wait is None else now + wait

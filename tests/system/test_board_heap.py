@@ -19,7 +19,7 @@ from simulator.world.process import ASYNCIO_KB, SHIMS_KB, micropython
 from simulator.world.settings import BoardSettings
 
 HEAP_KB = 140
-OPEN_ALARMS = 10  # four more than the journal holds
+OPEN_ALARMS = 10  # six more than RAM holds
 # Used after a collection with the journal full, asyncio with it; the rest is for what comes and goes.
 LIMIT_KB = 127
 ASYNCIO = """
