@@ -1,12 +1,13 @@
-"""Gives the firmware's private names, and its arguments', names that MicroPython has in its flash already.
+"""Gives the firmware's inner names words that MicroPython has in its flash already.
 
 Every name that the interpreter does not know costs a board RAM: on 64 bits some 32 bytes, on an ESP32 half of it. So
 `_waits_for` becomes a word that the interpreter's own tables hold, one for one and the same in the whole firmware: what
 was two names stays two, and lines stay where they are. A traceback's file and line are those of the source; the name of
-a private function is not.
+a function may not be.
 
-Left alone: what could be reached otherwise (by a string of the same letters, a keyword of a call, an import), and what
-is not bound here, since then it is somebody else's.
+Inner are private names, arguments, and what objects of ours call their own (attributes of self, methods). Left alone is
+what could be reached otherwise (by a string of the same letters, a keyword of a call, an import, a tool that talks to a
+board: all of OUTER), and what is not bound here, since then it is somebody else's.
 
 words.txt has the words: python -m sigap.firmware.names [--check]
 """
@@ -23,12 +24,15 @@ import tokenize
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 WORDS = Path(__file__).with_name("words.txt")
 # In the tables of the unix port and of the ESP32's alike.
 MODULES = (
-    "array asyncio binascii builtins cmath collections cryptolib deflate errno gc hashlib heapq io json math "
-    "micropython os platform random re select socket struct sys time tls uctypes vfs"
+    "_thread array asyncio binascii builtins cmath collections cryptolib deflate errno framebuf gc hashlib heapq io json "
+    "math micropython os platform random re select socket struct sys time tls uctypes vfs"
 )
+# What speaks to the chip, whose names are not ours; the contract; and what provisioning asks of a board.
+OUTER = ("hal/", "panic_wire/", "panic/settings.py", "panic/files.py")
 _WALK = """
 import sys
 seen = set()
@@ -57,9 +61,13 @@ def new_names(sources: Mapping[str, str], words: Collection[str], as_they_are: C
     for path, text in sources.items():
         seen.visit(ast.parse(text, path))
     for path in as_they_are:
-        seen.fixed.update(re.findall(r"[A-Za-z_]\w*", sources.get(path, "")))
+        seen.fixed.update(_IDENTIFIER.findall(sources.get(path, "")))
+    outer = {name for path, text in sources.items() if path.startswith(OUTER) for name in _IDENTIFIER.findall(text)}
     private = {name for name in seen.bound if re.match("_[^_]", name)}
-    candidates = sorted((private | (seen.arguments - seen.elsewhere)) - seen.fixed - set(words) - {"self"})
+    inner = private | (seen.arguments - seen.elsewhere)
+    own = {name for name in seen.own if not name.startswith("_")} - inner - outer
+    left = seen.fixed | set(words) | {"self"}
+    candidates = sorted(inner - left) + sorted(own - left)
     free = [word for word in words if word not in seen.all and word not in seen.fixed]
     return dict(zip(candidates, free, strict=False))
 
@@ -84,13 +92,14 @@ def main(arguments: list[str]) -> int:
 
 class _Names(ast.NodeVisitor):
     """all: every identifier; bound: those given a meaning here; arguments: of functions; elsewhere: attributes,
-    functions and classes; fixed: not to be touched."""
+    functions and classes; own: methods, and attributes of self; fixed: not to be touched."""
 
     def __init__(self) -> None:
         self.all: set[str] = set()
         self.bound: set[str] = set()
         self.arguments: set[str] = set()
         self.elsewhere: set[str] = set()
+        self.own: set[str] = set()
         self.fixed: set[str] = set()
 
     def visit_Name(self, node: ast.Name) -> None:
@@ -103,6 +112,8 @@ class _Names(ast.NodeVisitor):
         self.elsewhere.add(node.attr)
         if isinstance(node.ctx, ast.Store):
             self.bound.add(node.attr)
+            if isinstance(node.value, ast.Name) and node.value.id == "self":
+                self.own.add(node.attr)
         self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -117,6 +128,7 @@ class _Names(ast.NodeVisitor):
         self.all.add(node.name)
         self.bound.add(node.name)
         self.elsewhere.add(node.name)
+        self.own.update(each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
         self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> None:

@@ -125,9 +125,17 @@ def test_a_private_name_is_the_same_word_everywhere() -> None:
     }
     sources["a.py"] += "def _kept(_said):\n    pass\n"
     found = names.new_names(sources, ["append", "a", "sort", "find", "index"], ("main.py",))
-    assert set(found) == {"_go", "_speed", "speed"}, "not: bound elsewhere, a keyword, a string, main's, public"
+    assert set(found) == {"_go", "_speed", "speed"}, "not: bound elsewhere, a keyword, a string, main's, a function"
     assert set(found.values()) <= {"append", "sort", "find", "index"}, "`a` is a name already"
     assert names._rename(sources["b.py"], found).splitlines()[1] == f"    a.{found['_go']}(1)"
+
+
+def test_what_an_object_calls_its_own_is_renamed_unless_a_chip_or_a_tool_may_ask_for_it() -> None:
+    sources = {
+        "panic/a.py": "class A:\n    def go(self):\n        self.far = self.pin = 1\n        context.verify_mode = 1\n",
+        "hal/b.py": "def stay(pin):\n    pin()\n",
+    }
+    assert set(names.new_names(sources, ["append", "sort", "find"])) == {"go", "far"}
 
 
 def test_names_that_find_no_word_keep_theirs() -> None:
