@@ -14,13 +14,14 @@ from panic.device import Device
 from panic.lights import TONE_HZ
 from panic.nmea import Nmea
 from panic.presses import ACTIVATION, CHATTER, FREED, HELD, LONG, RESTED, STUCK, STUCK_MS, Presses
-from panic.ticks import least, ticks_ms
+from panic.ticks import Elapsed, least, ticks_ms
 from panic.wait import print_exception, wait
-from panic_wire.bodies import BUTTON_STUCK, EDGES_LOST
+from panic_wire.bodies import BUTTON_STUCK, EDGES_LOST, NETWORK, ON_BACKUP
 
 IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
 FEED_MS = 5000
 CRASH_MS = 1000
+NO_WAY_MS = 60000  # so long without a way to the broker is trouble
 
 
 def say(line):
@@ -40,6 +41,7 @@ class App:
         self._in_flight = 0
         self.attempt = None  # the task that carries what is no alarm, while it does
         self._online_due = False
+        self._lost = None  # how long there has been no way to the broker
 
     def run(self):
         """Start every task and stay."""
@@ -56,7 +58,7 @@ class App:
         self.device.rare("crash", "resume", self._board.reset_cause(), ticks_ms())
         self._bearer = self._make_bearer(self._settings, self._frame_down, self._bearer_up, self._log, self._go_dark)
         settings = self._settings
-        self._bearer.on_down = self._board.wifi.look
+        self._bearer.on_down = self._bearer_down  # pyright: ignore[reportAttributeAccessIssue]
         tasks = [
             ("button", self._watch_button()),
             ("lights", self._shine()),
@@ -133,10 +135,20 @@ class App:
 
     def _bearer_up(self):
         self._board.wifi.answered()
+        self._lost = None
+        self.device.trouble(NETWORK, self._bearer.client.on_backup, ON_BACKUP, ticks_ms())
         self.device.came_up()
         self._online_due = True
         self._wake_sender.set()
         self._wake_heartbeat.set()
+
+    def _bearer_down(self, portal):
+        self._board.wifi.look(portal)
+        now = ticks_ms()
+        if self._lost is None:
+            self._lost = Elapsed(now)
+        elif self._lost.ms(now) > NO_WAY_MS:
+            self.device.rare("watch", "no_way", self._board.wifi, self._bearer.client.cause, now)
 
     def _go_dark(self):
         # A light that stands still while a name is looked up would look like the steady one: dark says nothing.

@@ -40,6 +40,13 @@ FIX_JUMPED = 9
 NETWORK = 10
 EDGES_LOST = 11
 
+# Values of the trouble NETWORK.
+NO_NETWORK = 1
+PASSWORD_REFUSED = 2
+NO_NAME_SERVER = 3
+PORTAL_ANSWERS = 4
+ON_BACKUP = 5
+
 # Kinds of report, and the results of a command.
 CRASH_TEXT = 1
 ANSWER = 2

@@ -28,8 +28,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 WORDS = Path(__file__).with_name("words.txt")
 # In the tables of the unix port and of the ESP32's alike.
 MODULES = (
-    "_thread array asyncio binascii builtins cmath collections cryptolib deflate errno framebuf gc hashlib heapq io json "
-    "math micropython os platform random re select socket struct sys time tls uctypes vfs"
+    "_thread array asyncio binascii builtins cmath collections cryptolib deflate errno framebuf gc hashlib heapq io "
+    "json math micropython os platform random re select socket struct sys time tls uctypes vfs"
 )
 # What speaks to the chip, whose names are not ours; the contract; and what provisioning asks of a board.
 OUTER = ("hal/", "panic_wire/", "panic/settings.py", "panic/files.py")

@@ -87,6 +87,8 @@ class GpsDouble:
 
 
 class WifiDouble:
+    trouble = None
+
     async def run(self, networks, keep_address, on_up):
         await asyncio.sleep(1000)
 
@@ -142,6 +144,9 @@ class BearerDouble:
         self.arrived = asyncio.Event()
         self._on_frame = on_frame
         self._on_up = on_up
+        self.client = self
+        self.on_backup = False
+        self.cause = None
 
     async def run(self):
         await asyncio.sleep(1000)
