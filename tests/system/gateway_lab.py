@@ -52,6 +52,7 @@ PASSWORD = "a long enough password"
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 CALLBACK_SECRET = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
 LIMIT_S = 10.0
+START_LIMIT_S = 30.0  # a process with all its imports, beside other tests
 
 
 def wait_until(holds: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
@@ -115,7 +116,7 @@ class GatewayProcess:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def wait_healthy(self) -> dict[str, Any]:
-        wait_until(lambda: self.health().get("ok", False), "a healthy gateway")
+        wait_until(lambda: self.health().get("ok", False), "a healthy gateway", START_LIMIT_S)
         return self.health()
 
     def health(self) -> dict[str, Any]:
