@@ -48,6 +48,7 @@ from panic_wire.seal import open_frame
 TEST_MODE_MS = 120000
 CANCEL_MS = 30000
 NOT_RECEIVED_MS = 60000
+WATCH_MS = 240000  # with a heartbeat, and not with each of those that come faster
 RAM_ALARMS = 4  # the rest waits on flash
 # Where the person is, after an alarm: so often for so long, then less.
 UPDATE_MS = 10000
@@ -84,6 +85,7 @@ class Device:
         self.answer_due = False
         self.wants_restart = False  # once the answer is sent
         self.flash_error = 0
+        self.watched = None  # since it was last looked whether something is wrong
         self._test_until = None
         self._updated = Elapsed(now)  # since a position was told
         self._told_fixes = 0
@@ -370,7 +372,9 @@ class Device:
     def heartbeat_frame(self, board, now):
         """The sealed heartbeat; also keeps every age from being overtaken by the wrap of ticks."""
         self.touch(now)
-        self.rare("watch", "watch", board, now)
+        if self.watched is None or self.watched.ms(now) >= WATCH_MS:
+            self.watched = Elapsed(now)
+            self.rare("watch", "watch", board, now)
         flags = (
             self._flags() | (HAS_FIX if self.position.has_fix(now) else 0) | (CLOCK_KNOWN if self.clock_known else 0)
         )

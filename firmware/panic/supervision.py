@@ -19,7 +19,7 @@ class Supervision:
         self.unanswered = 0
         self.answers = 0  # of heartbeats, since the start
         self.asked = None  # ((epoch, counter), ticks) of the newest: what may be answered with the time
-        self.lost_edges = 0
+        self.lost_edges = 0  # when it was last looked (panic/watch.py)
 
     def up(self):
         """A bearer came up: the first heartbeat is due at once."""
@@ -52,5 +52,5 @@ class Supervision:
             FIRMWARE,
             board.reset_cause(),
             open_alarms,
-            self.lost_edges,
+            board.button.lost,
         )

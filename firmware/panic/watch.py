@@ -1,4 +1,4 @@
-"""What is looked at with each heartbeat: is something not as it should be? Loaded for it, then unloaded."""
+"""What is looked at with a heartbeat: is something not as it should be? Loaded for it, then unloaded."""
 
 from panic_wire.bodies import (
     BATTERY_LOW,

@@ -138,7 +138,7 @@ def test_the_oldest_receipted_alarm_gives_way():
     assert not journal.is_full()
     assert journal.add(CAPACITY + 1) == 2
     journal = boot(flash)
-    assert journal.unreceipted == [1, *range(4, CAPACITY + 2)]
+    assert journal.unreceipted == [1] + list(range(4, CAPACITY + 2))  # noqa: RUF005
     assert journal.receipted == [3]
 
 

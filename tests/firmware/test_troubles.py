@@ -82,10 +82,12 @@ def test_each_is_found():
     board.lost = 3
     board.is_open = lambda: True
     for number in range(3):
+        device.watched = None
         header, _ = open_frame(uplink_key(ROOT, DEVICE), device.heartbeat_frame(board, 61000 + number))
         heard(device, header, 61000 + number)
     flash.full = True
     device.activate(62000, 62000)
+    device.watched = None
     device.heartbeat_frame(board, 62000)
     found = {kind for kind, _ in kinds(device, 62000)}
     assert found == {
@@ -99,6 +101,7 @@ def test_each_is_found():
     device.take_sentence(("GGA", True, -70000000, 1104000000, 10, False), 64000)
     device.take_sentence(("GGA", True, -71000000, 1104000000, 10, False), 65000)
     assert (frames.FIX_JUMPED, False) in kinds(device, 65000)
+    device.watched = None
     device.heartbeat_frame(board, 66000)
     assert device.notices.find(TROUBLE, frames.GPS_SILENT)[4] is not None, "it has ended, once its beginning is told"
 
