@@ -142,7 +142,9 @@ def test_provisioning_is_complete(store: Store):
         "window_ms": 2000,
     }
     with pytest.raises(Problem, match=r"wifi\.ssid does not fit"):
-        device_settings(added, broker_host="h", broker_port=1883, wifi_ssid="")
+        device_settings(added, broker_host="h", broker_port=1883, wifi_ssid="s" * 33)
+    begun = device_settings(added, broker_host="h", broker_port=1883)
+    assert begun["wifi"]["ssid"] == "", "a technician fills it in; until then the device does not start"
 
 
 def test_a_fixed_button_is_told_where_it_was_mounted(store: Store):
