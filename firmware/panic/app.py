@@ -9,6 +9,7 @@ battery_mv(), rssi_dbm(), reset_cause().
 import asyncio
 
 from mqtt.codec import MQTTError
+from panic import say
 from panic.bearers import WifiBearer
 from panic.device import Device
 from panic.lights import TONE_HZ
@@ -22,11 +23,6 @@ IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
 FEED_MS = 5000
 CRASH_MS = 1000
 NO_WAY_MS = 60000  # so long without a way to the broker is trouble
-
-
-def say(line):
-    """The log: one line on the console."""
-    print("sigap:", line)
 
 
 class App:
