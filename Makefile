@@ -28,7 +28,8 @@ once: .venv/.ready ## one press walked all the way through, and its timeline
 	@bash .ci/setup.sh browser
 
 test: .venv/.ready .venv/.browser ## every test, in parallel (PYTEST_ARGS="-k name" for some)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -m alone $(PYTEST_ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone" $(PYTEST_ARGS)
 
 soak: .venv/.ready ## ten minutes of drawn faults, a hundred boards, stories in realtime; 20 minutes at most
 	@SIGAP_SOAK_S=$${SIGAP_SOAK_S:-600} timeout 1200 $(BIN)/python -m pytest -q -s tests/soak

@@ -6,7 +6,7 @@ from flash_double import FlashDouble
 
 from panic.app import App
 from panic.settings import check
-from panic.ticks import ticks_ms
+from panic.ticks import Elapsed, ticks_add, ticks_ms
 from panic_wire.frames import (
     ALARM,
     COMMAND,
@@ -239,6 +239,23 @@ def test_from_thumb_to_dispatched():
         assert it.board.lamp.seen[-1] == 2000 or it.board.lamp.seen[-2] is True
         assert it.board.fed > 0
         assert it.board.resets == 0
+
+    play(scene)
+
+
+def test_a_minute_without_a_way_is_trouble_that_is_told_afterwards():
+    async def scene():
+        it = Scene()
+        bearer = await it.bearer()
+        bearer.on_down(False)
+        bearer.on_down(False)
+        assert it.app.device.notices.count(TROUBLE) == 0, "not for a moment"
+        it.app._lost = Elapsed(ticks_add(ticks_ms(), -61000))
+        bearer.on_down(False)
+        assert it.app.device.notices.count(TROUBLE) == 1
+        bearer.come_up()
+        await it.until(lambda: bearer.types().count(TROUBLE) == 2)
+        assert it.app.device.notices.count(TROUBLE) == 0, "its beginning, its end, and the receipts of both"
 
     play(scene)
 

@@ -106,6 +106,25 @@ def test_each_is_found():
     assert device.notices.find(TROUBLE, frames.GPS_SILENT)[4] is not None, "it has ended, once its beginning is told"
 
 
+def test_what_kept_it_from_the_gateway_is_told():
+    class Wifi:
+        trouble = None
+
+    for trouble, cause, value in (
+        (None, None, frames.NO_NETWORK),
+        ("password", None, frames.PASSWORD_REFUSED),
+        (None, "name", frames.NO_NAME_SERVER),
+        ("portal", None, frames.PORTAL_ANSWERS),
+        (None, "http", frames.PORTAL_ANSWERS),
+    ):
+        device = boot(FlashDouble())
+        wifi = Wifi()
+        wifi.trouble = trouble
+        device.rare("watch", "no_way", wifi, cause, 0)
+        ((_, body),) = told(device, 1000)
+        assert (body.kind, body.value) == (frames.NETWORK, value)
+
+
 def crashed(flash):
     try:
         {}["a key that is not there, with a long name, " + "x" * 400]

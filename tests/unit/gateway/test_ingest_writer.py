@@ -34,7 +34,7 @@ from panic_wire.frames import (
 from panic_wire.keys import downlink_key, uplink_key
 from panic_wire.seal import open_frame, seal
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 class Recorder:
