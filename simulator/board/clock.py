@@ -16,13 +16,18 @@ EPOCH_2000 = 946684800  # seconds from 1970 to 2000, the ESP32 port's epoch
 
 _base_us = 0
 _edge_us = 0
+_clock_s = 0
 _now_us = host.ticks_us
 _sleep_us = host.sleep_us
 
 
-def start(ticks_ms=0, now_us=None, sleep_us=None):
-    """Set the board's ticks to `ticks_ms` now. now_us, sleep_us: another clock than the host's."""
-    global _base_us, _now_us, _sleep_us
+def start(ticks_ms=0, now_us=None, sleep_us=None, clock_s=0):
+    """Set the board's ticks to `ticks_ms` now. now_us, sleep_us: another clock than the host's.
+
+    clock_s: what its calendar has counted before; it goes on in deep sleep.
+    """
+    global _base_us, _now_us, _sleep_us, _clock_s
+    _clock_s = clock_s
     _now_us, _sleep_us = now_us or _now_us, sleep_us or _sleep_us
     _base_us = _now_us() - ticks_ms * 1000
 
@@ -77,7 +82,7 @@ def time_ns():
 
 def time():
     """Seconds since 2000-01-01 on a board that nobody has told the time: since its power-on."""
-    return (host_us() - _base_us) // 1000000
+    return (host_us() - _base_us) // 1000000 + _clock_s
 
 
 def gmtime(seconds=None):

@@ -10,8 +10,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from simulator.virtual.energy import Ledger
 from simulator.virtual.gps import Sky
 from simulator.virtual.kernel import LOOKAHEAD_US, NEVER, Kernel
+from simulator.virtual.nap import PIN_WAKE, TIMER_WAKE, Nap
 from simulator.virtual.net import Link, Service
 from simulator.virtual.process import BoardDied, BoardHung, Process
 from simulator.virtual.trace import Trace
@@ -48,6 +50,7 @@ class Plan:
     heap_kb: int = 140
     wear_limit: int = WEAR_LIMIT
     tls_us: int = TLS_US
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 class Board:
@@ -75,6 +78,13 @@ class Board:
         self._started_us = 0
         self._quick = 0
         self._used = False
+        self._nap: Nap | None = None
+        self._asleep = False  # light sleep: its receiver speaks to nobody
+        self._woken, self._woken_us = 0, 0
+        self._rtc = ""
+        self._powered_us = 0
+        self.ledger = plan.ledger
+        self.ledger.has_gps = plan.sky is not None
         kernel.runners.append(self)
 
     # The kernel's side
@@ -84,11 +94,16 @@ class Board:
         return self._process is not None
 
     @property
+    def is_napping(self) -> bool:
+        """In deep sleep: off, but it has power and will start."""
+        return self._nap is not None
+
+    @property
     def wake_us(self) -> int:
         if self._process is None:
             return NEVER
         due = self._inbox[0][0] if self._inbox else NEVER
-        sky = self.plan.sky.next_us if self.plan.sky else NEVER
+        sky = self.plan.sky.next_us if self.plan.sky and not self._asleep else NEVER
         return max(min(self._wake_us, due, sky), self.now_us)
 
     def grant(self, horizon_us: int) -> None:
@@ -136,7 +151,22 @@ class Board:
         self._kernel.saw(moment_us, self.plan.index, lambda: self._trace.add(moment_us, self.name, what, **fields))
 
     def _hear(self, at_us: int, message: dict[str, Any]) -> None:
-        if "net" in message:
+        self.ledger.hear(at_us, message)
+        if "cpu" in message:
+            asleep = message["cpu"] == "light"
+            if asleep and at_us > self._woken_us:  # not only to feed the watchdog
+                self._see("sleeps", at_us)
+            self._asleep, self._woken_us = asleep, self._woken_us if asleep else at_us
+        elif "radio" in message:
+            self.ledger.join_us = self.wifi["join_ms"] * 1000 if self.wifi["up"] else None
+        elif "rtc" in message:
+            self._rtc = message["rtc"]
+        elif "uart" in message and self.plan.sky:
+            self.plan.sky.told(message["data"], at_us)
+        elif message.get("reset") == "deepsleep":
+            self._wake_us = NEVER
+            self._kernel.at(at_us, lambda process=self._process: self._sleep_deep(Nap.of(message, at_us), process))
+        elif "net" in message:
             self._kernel.at(at_us, lambda: self._network(message))
         elif "reset" in message:
             self._wake_us = NEVER
@@ -185,10 +215,17 @@ class Board:
 
     def power_on(self, cause: str = "power") -> None:
         """Connect the supply; without effect on a board that is on."""
-        if self._process is not None or self.failed:
+        if self._process is not None or self._nap is not None or self.failed:
             return
         kernel = self._kernel
         self._trace.add(kernel.now_us, self.name, "power", on=True, cause=cause)
+        self._asleep = False
+        if cause == "power":
+            self._rtc, self._powered_us = "", kernel.now_us
+        if cause == "deepsleep":
+            self.ledger.switch(kernel.now_us, "cpu", "awake")
+        else:
+            self.ledger.power(kernel.now_us, True)
         self.now_us = self._started_us = kernel.now_us + BOOT_US
         setup = {
             "protocol": VERSION,
@@ -197,6 +234,9 @@ class Board:
             "seed": self.chance.getrandbits(30),
             "cause": CAUSES[cause],
             "ticks_ms": 0 if self._used else self.plan.ticks_ms,
+            "wake": self._woken if cause == "deepsleep" else 0,
+            "rtc": self._rtc,
+            "clock_s": (self.now_us - self._powered_us) // 1_000_000 if cause == "deepsleep" else 0,
             "unique_id": f"24{self.plan.index & 0xFF:02x}{self.name.encode().hex()[:8]:0<8}",
             "pins": {str(pin): value for pin, value in self.outside.items()},
             "wifi": self.wifi,
@@ -208,21 +248,46 @@ class Board:
         console = self.plan.folder / f"{self.name}.console"
         self._process = Process(self.plan.image, self.plan.heap_kb, console, setup)
         self._wake_us = self.now_us
-        if self.plan.sky:
+        if self.plan.sky and cause != "deepsleep":
             self.plan.sky.power_on(self.now_us)
 
     def power_off(self) -> None:
         """Cut the supply: what is under way on the flash stays half done, pins go dark."""
-        if self._process is None:
+        if self._process is None and self._nap is None:
             return
-        self._process.kill()
+        self._nap = None
+        self._stop()
+        now = self._kernel.now_us
+        self.ledger.power(now, False)
+        self._trace.add(now, self.name, "power", on=False)
+
+    def _stop(self) -> None:
+        """RAM is gone, pins are dark."""
+        if self._process is not None:
+            self._process.kill()
         self._process = None
         self._wake_us, self._inbox = NEVER, []
         self.link.power_off()
-        now = self._kernel.now_us
-        self._trace.add(now, self.name, "power", on=False)
-        for entry in self.pins.darkening(now / 1000):
+        for entry in self.pins.darkening(self._kernel.now_us / 1000):
             self.pins.add(entry)
+
+    def _sleep_deep(self, nap: Nap, process: Process | None) -> None:
+        if self._process is not process:
+            return  # it lost its power just then
+        now = self._kernel.now_us
+        self._stop()
+        self._nap = nap
+        self.ledger.sleep_deep(now)
+        self._trace.add(now, self.name, "sleeps-deep", until_us=nap.until_us)
+        if nap.pin is not None and nap.ends_by(nap.pin, self.outside.get(nap.pin, 1)):
+            self._wake(nap, PIN_WAKE)
+        elif nap.until_us is not None:
+            self._kernel.at(nap.until_us, lambda: self._wake(nap, TIMER_WAKE), self)
+
+    def _wake(self, nap: Nap, reason: int) -> None:
+        if self._nap is nap:
+            self._nap, self._woken = None, reason
+            self.power_on("deepsleep")
 
     def close(self) -> None:
         if self._process is not None:
@@ -231,7 +296,7 @@ class Board:
 
     def reset(self, cause: str = "hard") -> None:
         """The reset button, the watchdog, a brown-out."""
-        if self._process is None:
+        if self._process is None and self._nap is None:
             return
         self.resets += 1
         self._quick = self._quick + 1 if self._kernel.now_us - self._started_us < STEADY_US else 0
@@ -280,3 +345,5 @@ class Board:
         self.pins.add({"pin": pin, "value": level, "t_ms": None, "by": "world", "at": moment / 1000})
         self._trace.add(moment, self.name, "thumb", level=level)
         self.tell({"pin": pin, "value": level, "t_us": moment}, moment)
+        if self._nap is not None and self._nap.ends_by(pin, level):
+            self._wake(self._nap, PIN_WAKE)

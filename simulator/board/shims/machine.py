@@ -6,7 +6,7 @@ Pin, PWM and UART live in pins.py and uart.py. Reset causes are those of the ESP
 
 from .. import clock
 from ..parts import Module, Part
-from . import pins, uart
+from . import pins, sleep, uart
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
@@ -79,8 +79,11 @@ def install(modules, link, setup):
     _unique_id = binascii.unhexlify(setup["unique_id"])
     pins.install(link, setup["pins"])
     uart.install(link)
+    sleep.install(link, setup)
     source = _Machine()
     source.Pin, source.PWM, source.UART, source.WDT = pins.Pin, pins.PWM, uart.UART, WDT
+    for name, part in sleep.machine_parts().items():
+        setattr(source, name, part)
     for function in (reset, soft_reset, reset_cause, unique_id, freq, idle):
         setattr(source, function.__name__, function)
     for name in ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET"):

@@ -60,7 +60,9 @@ class WLAN(Part):
 
     def active(self, on=None):
         if on is not None:
-            self._active = bool(on)
+            if self._active != bool(on):
+                self._active = bool(on)
+                _link.send('{"radio":"%s"}' % ("idle" if on else "off"))
             if not on:
                 self.disconnect()
         return self._active
@@ -69,6 +71,7 @@ class WLAN(Part):
         if not self._active:
             raise OSError("STA interface is not active")
         self._joining = (ssid, key, clock.host_us())
+        _link.send('{"radio":"joining"}')
 
     def disconnect(self):
         was = self._joining
