@@ -6,6 +6,7 @@ from hal.gps import Gps
 from hal.lamp import Lamp
 from hal.power import Power
 from hal.wifi import Wifi
+from panic.modes import LIGHT, MAINS
 
 
 class BoardError(ValueError):
@@ -13,7 +14,10 @@ class BoardError(ValueError):
 
 
 class Board(Power):
-    """button, lamp, gps (None where there is none), wifi; feed, reset, reset_cause, battery_mv of Power."""
+    """button, lamp, gps (None where there is none), wifi; feed, reset, reset_cause, battery_mv of Power.
+
+    counts_presses: its hardware counts presses in deep sleep. default_power: the mode when the settings have none.
+    """
 
     def __init__(self, name, log=print):
         Power.__init__(self)
@@ -23,6 +27,10 @@ class Board(Power):
         # First, so that a press while the rest is being set up is seen.
         button = parts["button"]
         self.button = Button(button["pin"], button["pull"] == "up", button["active_low"])
+        if self.woke_by_contact():
+            self.button.started()
+        self.counts_presses = button.get("counts_presses", False)
+        self.default_power = LIGHT if "battery" in parts else MAINS
         self.lamp = Lamp(
             parts["led"]["pin"],
             parts["buzzer"]["pin"] if "buzzer" in parts else None,
@@ -31,6 +39,12 @@ class Board(Power):
         gps = parts.get("gps")
         self.gps = Gps(gps["uart"], gps["rx"], gps["tx"], gps["baud"]) if gps else None
         self.wifi = Wifi(log)
+
+    def sleep(self):
+        """The hal.sleep.Sleep of this board; the others do not pay for its RAM."""
+        from hal.sleep import Sleep
+
+        return Sleep(self)
 
     def rssi_dbm(self):
         """Of the WiFi connection; 0 when there is none."""

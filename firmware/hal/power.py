@@ -26,6 +26,10 @@ class Power:
         """machine.reset_cause() as it is; ESP32: 1 power-on, 2 hard, 3 watchdog, 4 deep sleep, 5 soft."""
         return machine.reset_cause()
 
+    def woke_by_contact(self):
+        """This start is the end of a deep sleep, and the button's pin ended it."""
+        return machine.reset_cause() == machine.DEEPSLEEP_RESET and machine.wake_reason() == machine.PIN_WAKE
+
     def battery_mv(self):
         """0: no board of this version measures a battery."""
         return 0

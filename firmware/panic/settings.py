@@ -3,6 +3,7 @@
 import binascii
 import json
 
+from panic.modes import DEEP, LIGHT, MODES
 from panic_wire.keys import broker_password, downlink_key, uplink_key
 
 PATH = "/device.json"
@@ -36,7 +37,10 @@ def check(values):
     found.board = top.text("board", 1, 32)
     found.silent = top.boolean("silent")
     found.fixed_site = top.boolean("fixed_site")
-    found.heartbeat_s = top.number("heartbeat_s", 1, 86400, 60)
+    found.power = top.choice("power", MODES)
+    found.hold_is_sos = top.boolean("hold_is_sos")
+    # A button that sleeps wakes for each heartbeat.
+    found.heartbeat_s = top.number("heartbeat_s", 1, 86400, 3600 if found.power in (LIGHT, DEEP) else 60)
     found.window_ms = top.number("window_ms", 500, 10000, 2000)
     found.gap_ms = top.number("gap_ms", 200, 5000, 1000)
     if problems:
@@ -92,6 +96,14 @@ class _Table:
             return value
         self._wrong(name, "a whole number from %d to %d" % (least, most), value)
         return default
+
+    def choice(self, name, names):
+        """One of `names`, or None when nothing is said."""
+        value = self._values.get(name)
+        if value is None or value in names:
+            return value
+        self._wrong(name, "one of " + ", ".join(names), value)
+        return None
 
     def boolean(self, name):
         value = self._values.get(name, False)

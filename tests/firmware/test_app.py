@@ -28,6 +28,15 @@ class ButtonDouble:
     def is_down(self):
         return self.down
 
+    def is_quiet(self):
+        return not self.edges
+
+    def mark(self):
+        pass
+
+    def counted(self):
+        return None
+
     async def press(self, times):
         for _ in range(times):
             for down in (True, False):
@@ -72,6 +81,9 @@ class WifiDouble:
 
 
 class BoardDouble:
+    default_power = "mains"
+    counts_presses = False
+
     def __init__(self, gps=None):
         self.button = ButtonDouble()
         self.lamp = LampDouble()
