@@ -6,7 +6,6 @@ from hal.gps import Gps
 from hal.lamp import Lamp
 from hal.power import Power
 from hal.wifi import Wifi
-from panic.modes import LIGHT, MAINS
 
 
 class BoardError(ValueError):
@@ -30,7 +29,7 @@ class Board(Power):
         if self.woke_by_contact():
             self.button.started()
         self.counts_presses = button.get("counts_presses", False)
-        self.default_power = LIGHT if "battery" in parts else MAINS
+        self.default_power = "light" if "battery" in parts else "mains"
         self.lamp = Lamp(
             parts["led"]["pin"],
             parts["buzzer"]["pin"] if "buzzer" in parts else None,

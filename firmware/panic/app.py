@@ -12,7 +12,6 @@ from mqtt.codec import MQTTError
 from panic.bearers import WifiBearer
 from panic.device import Device
 from panic.lights import TONE_HZ
-from panic.modes import MAINS
 from panic.nmea import Nmea
 from panic.presses import ACTIVATION, HELD, HOLD, HOLD_MS, STUCK, Presses
 from panic.ticks import ticks_add, ticks_ms
@@ -80,7 +79,7 @@ class App:
     def _supply(self):
         """On mains the link is always up; else the sleeper turns it on and off. Only then is its RAM spent."""
         mode = self._settings.power or self._board.default_power
-        if mode != MAINS:
+        if mode != "mains":
             from panic.sleeper import Sleeper, mode_of
 
             mode = mode_of(mode, self._board, self._settings, self._log)

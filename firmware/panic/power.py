@@ -4,8 +4,11 @@ Modes: MAINS never sleeps. LIGHT sleeps whenever nothing is to be done; any pres
 but loses its RAM, so it is for boards that count presses in hardware, or where a hold is the same SOS.
 """
 
-from panic.modes import DEEP, LIGHT
 from panic.ticks import ticks_add, ticks_diff
+
+MAINS = "mains"
+LIGHT = "light"
+DEEP = "deep"
 
 CHECK_MS = 30000  # a check-in: connect, heartbeat, receipt; no longer than this without an answer
 LINGER_MS = 500  # after the answer, for what else comes down

@@ -30,7 +30,7 @@ class Presses:
     poll again.
 
     hold_is_sos: HOLD instead of HELD, once the contact is closed for HOLD_MS: the same SOS; not after an activation
-    of the same press. counted(...) takes what the chip has counted while nothing could run.
+    of the same press. counted(...) takes what the chip has counted while nothing could run. stuck: it is now.
     """
 
     def __init__(self, down=False, window_ms=WINDOW_MS, gap_ms=GAP_MS, debounce_ms=DEBOUNCE_MS, hold_is_sos=False):
@@ -42,7 +42,7 @@ class Presses:
         self._down = down
         self._down_since = None
         self._held = down
-        self._stuck = False
+        self.stuck = False
         self._raw = down
         self._raw_since = 0
         self._moved_at = 0
@@ -74,15 +74,10 @@ class Presses:
             if self._held_kind == HOLD:
                 self._gesture = []
             out.append((self._held_kind, self._down_since))
-        if self._down and not self._stuck and held >= STUCK_MS:
-            self._stuck = True
+        if self._down and not self.stuck and held >= STUCK_MS:
+            self.stuck = True
             out.append((STUCK, self._down_since))
         return out
-
-    @property
-    def stuck(self):
-        """Held for STUCK_MS, and still is."""
-        return self._stuck
 
     def wait_ms(self, now):
         """Milliseconds until poll() is needed again without an edge; None when it is not."""
@@ -91,7 +86,7 @@ class Presses:
             times.append(self._debounce_ms - ticks_diff(now, self._raw_since))
         if self._gesture:
             times.append(self._gap_ms + 1 + self._debounce_ms - ticks_diff(now, self._gesture[-1]))
-        if self._down and not self._stuck:
+        if self._down and not self.stuck:
             held = 0 if self._down_since is None else ticks_diff(now, self._down_since)
             times.append((STUCK_MS if self._held else self._held_ms) - held)
         return max(0, min(times)) if times else None
@@ -110,7 +105,7 @@ class Presses:
             out = self._settle(since)
         self._raw = self._down = down
         self._raw_since = self._moved_at = self._down_since = now
-        self._held = self._stuck = False
+        self._held = self.stuck = False
         self._forget(since)
         out += [(PRESS, now)] * presses
         if presses and len(self._gesture) + presses >= PRESSES:
@@ -129,7 +124,7 @@ class Presses:
         if self._raw == self._down:
             return []
         self._down = self._raw
-        self._held = self._stuck = False
+        self._held = self.stuck = False
         if not self._down:
             return []
         self._down_since = self._moved_at

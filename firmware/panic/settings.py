@@ -3,7 +3,6 @@
 import binascii
 import json
 
-from panic.modes import DEEP, LIGHT, MODES
 from panic_wire.keys import broker_password, downlink_key, uplink_key
 
 PATH = "/device.json"
@@ -37,10 +36,10 @@ def check(values):
     found.board = top.text("board", 1, 32)
     found.silent = top.boolean("silent")
     found.fixed_site = top.boolean("fixed_site")
-    found.power = top.choice("power", MODES)
+    found.power = top.choice("power", ("mains", "light", "deep"))
     found.hold_is_sos = top.boolean("hold_is_sos")
     # A button that sleeps wakes for each heartbeat.
-    found.heartbeat_s = top.number("heartbeat_s", 1, 86400, 3600 if found.power in (LIGHT, DEEP) else 60)
+    found.heartbeat_s = top.number("heartbeat_s", 1, 86400, 60 if found.power in (None, "mains") else 3600)
     found.window_ms = top.number("window_ms", 500, 10000, 2000)
     found.gap_ms = top.number("gap_ms", 200, 5000, 1000)
     if problems:

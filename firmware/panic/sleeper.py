@@ -6,13 +6,18 @@ Loaded only on a button that sleeps. panic/power.py says when; hal/sleep.py does
 import asyncio
 import struct
 
-from panic.modes import DEEP
-from panic.power import Power, allowed
-from panic.ticks import ticks_ms
+from panic.power import DEEP, Power, allowed
+from panic.ticks import ticks_add, ticks_diff, ticks_ms
 from panic.wait import wait
 
 CLOSE_MS = 2000  # for a goodbye to the broker
-_FIX = ">iiHIi"  # latitude, longitude, accuracy, age in s, clock in s: what RTC memory holds
+# At a check-in the receiver looks for a fix, so that a press finds a young one and the receiver starts hot. It finds
+# none indoors: then it looks at every fourth only.
+SEEK_MS = 40000
+SEEK_EVERY = 4
+# What RTC memory holds: check-ins since the last fix, latitude, longitude, accuracy, age in s, clock in s.
+_KEPT = ">BiiHIi"
+_NO_FIX = -0x80000000
 _UNKNOWN = 0xFFFF
 _MOST_S = 400000  # an older fix says nothing, and panic.ticks ends at 6.2 days
 
@@ -40,6 +45,9 @@ class Sleeper:
         self._power = Power(settings.heartbeat_s * 1000, ticks_ms())
         self._jobs = []
         self._newest = None  # (activation, stage) of the newest alarm, as it was last seen
+        self._seek_until = None  # the receiver looks for a fix
+        self._misses = 0
+        self._gps_on = None  # unknown: it may be awake, or resting since before deep sleep
         self._restore(self._sleep.memory())
 
     async def run(self):
@@ -48,12 +56,14 @@ class Sleeper:
         while True:
             now = ticks_ms()
             self._follow(now)
+            seeks = self._seeks(now)
             if power.link_wanted(now, self._is_urgent(now), len(self._device.alarms)) != bool(self._jobs):
                 await self._link(not self._jobs)
-            elif not self._jobs and self._is_quiet(now):
+            elif not self._jobs and self._is_quiet(now) and not seeks:
                 self._rest(power.sleep_ms(now))
             else:
-                await wait(self._app.wake_power, power.wait_ms(now) + 1)
+                ms = power.wait_ms(now) + 1
+                await wait(self._app.wake_power, min(ms, 1000) if seeks else ms)
 
     def _follow(self, now):
         """Tell Power what has happened."""
@@ -61,6 +71,11 @@ class Sleeper:
         if self._power.checks_in(now):
             supervision.up()
             self._app.wake_heartbeat.set()
+            if self._board.gps and not self._settings.fixed_site and self._misses % SEEK_EVERY == 0:
+                self._seek_until = ticks_add(now, SEEK_MS)
+            self._misses += 1
+            if self._misses == 2 * SEEK_EVERY:
+                self._misses = SEEK_EVERY
         elif supervision.unanswered == 0 and supervision.wait_ms(now):
             self._power.heard(now, supervision.wait_ms(now))
         alarm = self._device.alarms.newest()
@@ -102,33 +117,44 @@ class Sleeper:
                     pass
             self._jobs = []
             self._sleep.radio_off()
-        if self._board.gps and (not on or len(self._device.alarms)):
+
+    def _seeks(self, now):
+        """The receiver looks for a fix, and keeps the board awake for it. Also lets it rest, or wakes it."""
+        if self._device.position.has_fix(now):
+            self._misses = 0
+            self._seek_until = None
+        elif self._seek_until is not None and ticks_diff(self._seek_until, now) <= 0:
+            self._seek_until = None
+        if not self._board.gps:
+            return False
+        on = self._seek_until is not None or (bool(self._jobs) and len(self._device.alarms) > 0)
+        if on != self._gps_on:
+            self._gps_on = on
             self._board.gps.rest(not on)
+        return self._seek_until is not None
 
     def _rest(self, ms):
         self._device.touch(ticks_ms())
         self._board.lamp.led(False)
         self._board.lamp.tone(0)
         if self._deep and not len(self._device.alarms) and not self._app.judge.stuck:
-            self._sleep.deep(ms, self._fix())
+            self._sleep.deep(ms, self._kept())
         if self._sleep.light(ms):
             self._log("woken by the button")
         self._app.wake_lights.set()
 
     # The last fix, which outlives deep sleep in RTC memory; it goes nowhere else.
 
-    def _fix(self):
-        place = self._device.position.current(ticks_ms())
-        if place is None:
-            return b""
-        accuracy = _UNKNOWN if place[2] is None else min(place[2], _UNKNOWN - 1)
-        return struct.pack(_FIX, place[0], place[1], accuracy, place[3], self._sleep.clock_s())
+    def _kept(self):
+        lat, lon, accuracy, age_s = self._device.position.current(ticks_ms()) or (_NO_FIX, 0, None, 0)
+        accuracy = _UNKNOWN if accuracy is None else min(accuracy, _UNKNOWN - 1)
+        return struct.pack(_KEPT, self._misses, lat, lon, accuracy, age_s, self._sleep.clock_s())
 
     def _restore(self, memory):
-        if len(memory) != struct.calcsize(_FIX):
+        if len(memory) != struct.calcsize(_KEPT):
             return
-        lat, lon, accuracy, age_s, clock_s = struct.unpack(_FIX, memory)
+        self._misses, lat, lon, accuracy, age_s, clock_s = struct.unpack(_KEPT, memory)
         age_s += self._sleep.clock_s() - clock_s
-        if 0 <= age_s < _MOST_S:
+        if lat != _NO_FIX and 0 <= age_s < _MOST_S:
             accuracy = None if accuracy == _UNKNOWN else accuracy
             self._device.position.restore(lat, lon, accuracy, age_s, ticks_ms())

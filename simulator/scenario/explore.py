@@ -57,6 +57,8 @@ def _button(chance: random.Random, number: int) -> dict[str, Any]:
         button["by_name"] = True
     if chance.random() < 0.3:
         button["heartbeat_s"] = chance.choice([10, 20, 300])
+    if chance.random() < 0.3:
+        button |= {"power": "light", "heartbeat_s": chance.choice([20, 60, 300])}
     return button
 
 

@@ -6,9 +6,11 @@ Figures are per board: mA at the battery, everything that is on the board and no
 
 from __future__ import annotations
 
+import tomllib
 from bisect import bisect_right
-from collections import Counter, defaultdict
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 HOUR_US = 3_600_000_000
@@ -27,44 +29,36 @@ CURVE: tuple[tuple[float, int], ...] = (
 EMPTY_MV = CURVE[0][1]
 
 
-@dataclass(frozen=True)
-class Figures:
-    """What a board draws, in mA. cpu_*: the whole board, radio off. On top of that: wifi_*, gps_*, led, buzzer."""
+# What each state of a part is called in a board's description. joining and acquiring end by themselves.
+STATES = {
+    ("cpu", "awake"): "cpu",
+    ("cpu", "light"): "light_sleep",
+    ("cpu", "deep"): "deep_sleep",
+    ("wifi", "idle"): "wifi_idle",
+    ("wifi", "joining"): "wifi_connect",
+    ("gps", "acquiring"): "gps_acquire",
+    ("gps", "tracking"): "gps_track",
+    ("gps", "rest"): "gps_rest",
+    ("led", "on"): "led",
+    ("buzzer", "on"): "buzzer",
+}
+COLD_START_US, HOT_START_US = 27_000_000, 1_000_000  # of the receiver: u-blox MAX-M8 data sheet, 1.3
 
-    cpu_awake_ma: float
-    cpu_light_ma: float
-    cpu_deep_ma: float
-    wifi_idle_ma: float  # associated, modem sleep between beacons
-    wifi_joining_ma: float  # scanning, handshake, DHCP: the receiver is on
-    wifi_tx_ma: float  # while it transmits
-    gps_on_ma: float
-    gps_rest_ma: float
-    led_ma: float
-    buzzer_ma: float
-
-    @classmethod
-    def of(cls, table: dict[str, Any]) -> Figures:
-        """From a table with these names; others are passed over. Raises KeyError for one that is missing."""
-        return cls(**{each.name: float(table[each.name]) for each in fields(cls)})
+Figures = Mapping[str, float]  # state -> mA: cpu, light_sleep and deep_sleep whole, the others on top
 
 
-# ESP32 series data sheet, 5.4 and "power consumption by power modes": modem sleep at 160 MHz 27 to 44 mA, light sleep
-# 0.8 mA, deep sleep with RTC memory 10 uA, receiving 95 to 100 mA, 802.11b at 19.5 dBm 240 mA. Associated, with modem
-# sleep (the port's default), 45 mA in all were measured by others with ESP-IDF's power_save example. NEO-6M data sheet:
-# 37 mA tracking, 22 uA in backup. LED and buzzer: hardware/boards/devkit.toml. The DevKitC's own regulator, USB bridge
-# and power light draw 2.8 mA for ever (measured by others).
-DEVKIT = Figures(
-    cpu_awake_ma=32.8,
-    cpu_light_ma=3.6,
-    cpu_deep_ma=2.8,
-    wifi_idle_ma=15.0,
-    wifi_joining_ma=70.0,
-    wifi_tx_ma=210.0,
-    gps_on_ma=37.0,
-    gps_rest_ma=0.02,
-    led_ma=6.0,
-    buzzer_ma=15.0,
-)
+def shipped() -> dict[str, Figures]:
+    """Board -> its figures, from energy.toml beside this file."""
+    with (Path(__file__).parent / "energy.toml").open("rb") as file:
+        return {name: {state: float(ma) for state, ma in table.items()} for name, table in tomllib.load(file).items()}
+
+
+DEVKIT = shipped()["devkit"]
+
+
+def used_mah(lasted_us: Mapping[str, int], figures: Figures) -> float:
+    """States times currents. A state for which the board has no figure draws nothing."""
+    return sum(us * figures.get(state, 0.0) for state, us in lasted_us.items()) / HOUR_US
 
 
 def curve_mv(left: float) -> int:
@@ -89,11 +83,11 @@ class Ledger:
         self, figures: Figures = DEVKIT, capacity_mah: float | None = None, drain_ma: float | None = None
     ) -> None:
         self.figures, self.capacity_mah, self.drain_ma = figures, capacity_mah, drain_ma
-        self.used_mah: defaultdict[str, float] = defaultdict(float)  # "cpu light" -> mAh
-        self.lasted_us: Counter[str] = Counter()
+        self.lasted_us: Counter[str] = Counter()  # state, as a figure is named -> how long
         self.join_us: int | None = 1_500_000  # what joining takes; None: there is nothing to join
         self.has_gps = False
-        self._states: dict[str, tuple[str, int]] = {"cpu": ("off", 0)}
+        self._rested = False
+        self._states: dict[str, tuple[str, int, int]] = {}  # part -> state, since when, booked until
 
     # What happens
 
@@ -101,10 +95,11 @@ class Ledger:
         """The supply: everything starts, or is off."""
         for part in list(self._states):
             self.switch(at_us, part, "off")
+        self._rested = False
         if on:
             self.switch(at_us, "cpu", "awake")
             if self.has_gps:
-                self.switch(at_us, "gps", "on")
+                self.switch(at_us, "gps", "acquiring")
 
     def sleep_deep(self, at_us: int) -> None:
         """The chip and all that hangs on its pins is off; the receiver stays as it is."""
@@ -123,47 +118,48 @@ class Ledger:
         elif message.get("pin") == LED_PIN:
             self.switch(at_us, "led", "on" if message["value"] else "off")
         elif "uart" in message and self.has_gps:
-            self.switch(at_us, "gps", "rest" if message["data"].startswith(REST_COMMAND) else "on")
+            rests = message["data"].startswith(REST_COMMAND)
+            self.switch(at_us, "gps", "rest" if rests else "acquiring")
+            self._rested = True
         elif "net" in message:
             size = len(message.get("data", "")) // 2 + HEADERS_BYTES
-            self._book("wifi tx", TX_FRAME_US + size * TX_BYTE_US, self.figures.wifi_tx_ma)
+            self.lasted_us["wifi_tx"] += TX_FRAME_US + size * TX_BYTE_US
 
     def switch(self, at_us: int, part: str, state: str) -> None:
         """A part goes to another state; a board that ran ahead of the cut of its supply has not used more."""
-        before, since_us = self._states.get(part, ("off", 0))
-        self._close(part, before, since_us, max(at_us, since_us))
-        self._states[part] = (state, max(at_us, since_us))
+        at_us = self._book(part, at_us)
+        self._states[part] = (state, at_us, at_us)
 
-    def _close(self, part: str, state: str, since_us: int, until_us: int) -> None:
-        if state == "joining" and self.join_us is not None:
-            joined_us = min(until_us, since_us + self.join_us)
-            self._book("wifi joining", joined_us - since_us, self.figures.wifi_joining_ma)
-            state, since_us = "idle", joined_us
-        if state != "off":
-            self._book(f"{part} {state}", until_us - since_us, self._current(part, state))
-
-    def _current(self, part: str, state: str) -> float:
-        name = f"{part}_ma" if part in ("led", "buzzer") else f"{part}_{state}_ma"
-        return getattr(self.figures, name)
-
-    def _book(self, what: str, for_us: int, ma: float) -> None:
-        self.lasted_us[what] += for_us
-        self.used_mah[what] += ma * for_us / HOUR_US
+    def _book(self, part: str, until_us: int) -> int:
+        """Count what a part did since it was last looked at; returns until when, which never goes back."""
+        state, since_us, booked_us = self._states.get(part, ("off", until_us, until_us))
+        until_us = max(until_us, booked_us)
+        self._states[part] = (state, since_us, until_us)
+        ends = {
+            "joining": ("idle", self.join_us),
+            "acquiring": ("tracking", HOT_START_US if self._rested else COLD_START_US),
+        }
+        after, lasts_us = ends.get(state, (state, None))
+        change_us = until_us if lasts_us is None else min(until_us, max(booked_us, since_us + lasts_us))
+        for each, for_us in ((state, change_us - booked_us), (after, until_us - change_us)):
+            if for_us and each != "off":
+                self.lasted_us[STATES[part, each]] += for_us
+        return until_us
 
     # What came of it
 
     def settle(self, at_us: int) -> None:
         """Book everything up to now."""
-        for part, (state, _) in list(self._states.items()):
-            self.switch(at_us, part, state)
+        for part in list(self._states):
+            self._book(part, at_us)
 
     def mah(self, at_us: int) -> float:
         """Used so far."""
         self.settle(at_us)
         if self.drain_ma is not None:
-            on_us = sum(us for what, us in self.lasted_us.items() if what.startswith("cpu"))
+            on_us = sum(self.lasted_us[state] for state in ("cpu", "light_sleep", "deep_sleep"))
             return self.drain_ma * on_us / HOUR_US
-        return sum(self.used_mah.values())
+        return used_mah(self.lasted_us, self.figures)
 
     def left(self, at_us: int) -> float:
         """The share of the battery that is left, 0 to 1; 1 on mains."""
@@ -175,8 +171,6 @@ class Ledger:
 
     def most_ma(self) -> float:
         """No board draws more than this; so long the battery lasts at least."""
-        each = self.figures
         if self.drain_ma is not None:
             return self.drain_ma
-        parts = each.cpu_awake_ma + each.wifi_joining_ma + each.wifi_tx_ma + each.gps_on_ma
-        return parts + each.led_ma + each.buzzer_ma
+        return sum(self.figures.values())

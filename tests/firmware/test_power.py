@@ -1,12 +1,14 @@
 """When a button sleeps: the pure part, with the time of a day and of the wrap of ticks."""
 
-from panic.modes import DEEP, LIGHT, MAINS
 from panic.power import (
     AGAIN_MS,
     ALERT_LOW_MS,
     ALERT_MS,
     CHECK_MS,
+    DEEP,
+    LIGHT,
     LINGER_MS,
+    MAINS,
     OPEN_MS,
     Power,
     allowed,

@@ -74,7 +74,7 @@ def test_light_sleep_in_virtual_time(tmp_path: Path) -> None:
         sleeps = [json.loads(line)["at_us"] for line in world.trace.text().splitlines() if '"sleeps"' in line]
         assert len(sleeps) == 1, "what only feeds a watchdog is not told"
         board.ledger.settle(30_000_000)
-        assert 14_000_000 < board.ledger.lasted_us["cpu light"] < 20_000_000
+        assert 14_000_000 < board.ledger.lasted_us["light_sleep"] < 20_000_000
 
 
 def test_the_watchdog_bites_a_board_that_sleeps_past_it(tmp_path: Path) -> None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pytest
 
-from simulator.virtual.energy import CURVE, DEVKIT, EMPTY_MV, HOUR_US, REST_COMMAND, Figures, Ledger, curve_mv
+from simulator.virtual.energy import (
+    COLD_START_US,
+    CURVE,
+    DEVKIT,
+    EMPTY_MV,
+    HOT_START_US,
+    HOUR_US,
+    REST_COMMAND,
+    STATES,
+    Ledger,
+    curve_mv,
+    shipped,
+)
 
 
 def test_states_times_currents() -> None:
@@ -14,10 +24,10 @@ def test_states_times_currents() -> None:
     ledger.power(0, True)
     ledger.hear(HOUR_US, {"cpu": "light"})
     ledger.hear(3 * HOUR_US, {"cpu": "awake"})
-    assert ledger.mah(4 * HOUR_US) == pytest.approx(2 * DEVKIT.cpu_awake_ma + 2 * DEVKIT.cpu_light_ma)
+    assert ledger.mah(4 * HOUR_US) == pytest.approx(2 * DEVKIT["cpu"] + 2 * DEVKIT["light_sleep"])
     ledger.sleep_deep(4 * HOUR_US)
     ledger.power(14 * HOUR_US, False)
-    used = 2 * DEVKIT.cpu_awake_ma + 2 * DEVKIT.cpu_light_ma + 10 * DEVKIT.cpu_deep_ma
+    used = 2 * DEVKIT["cpu"] + 2 * DEVKIT["light_sleep"] + 10 * DEVKIT["deep_sleep"]
     assert ledger.mah(20 * HOUR_US) == pytest.approx(used), "and nothing without power"
     assert ledger.left(20 * HOUR_US) == pytest.approx(1 - used / 1000)
 
@@ -33,10 +43,18 @@ def test_what_hangs_on_the_board() -> None:
     ledger.hear(HOUR_US, {"uart": 1, "data": REST_COMMAND + "..."})
     ledger.hear(2 * HOUR_US, {"uart": 1, "data": "\xff"})
     ledger.settle(3 * HOUR_US)
-    assert ledger.used_mah["led on"] == pytest.approx(DEVKIT.led_ma)
-    assert ledger.used_mah["buzzer on"] == pytest.approx(DEVKIT.buzzer_ma)
-    assert ledger.used_mah["gps on"] == pytest.approx(2 * DEVKIT.gps_on_ma)
-    assert ledger.used_mah["gps rest"] == pytest.approx(DEVKIT.gps_rest_ma)
+    hours = {state: us / HOUR_US for state, us in ledger.lasted_us.items()}
+    cold_h, hot_h = COLD_START_US / HOUR_US, HOT_START_US / HOUR_US
+    assert hours == pytest.approx(
+        {
+            "cpu": 3,
+            "led": 1,
+            "buzzer": 1,
+            "gps_acquire": cold_h + hot_h,
+            "gps_track": 2 - cold_h - hot_h,
+            "gps_rest": 1,
+        }
+    )
     assert ledger.mv(3 * HOUR_US) == 0, "mains"
 
 
@@ -49,9 +67,9 @@ def test_the_radio_searches_until_it_has_joined(join_us: int | None, joining_us:
     ledger.hear(0, {"radio": "joining"})
     ledger.hear(1_000, {"net": 1, "data": "00" * 100})
     ledger.hear(10_000_000, {"radio": "off"})
-    assert ledger.lasted_us["wifi joining"] == joining_us
-    assert ledger.lasted_us["wifi idle"] == 10_000_000 - joining_us
-    assert 1_000 < ledger.lasted_us["wifi tx"] < 4_000
+    assert ledger.lasted_us["wifi_connect"] == joining_us
+    assert ledger.lasted_us["wifi_idle"] == 10_000_000 - joining_us
+    assert 1_000 < ledger.lasted_us["wifi_tx"] < 4_000
 
 
 def test_a_mean_current_takes_the_place_of_the_figures() -> None:
@@ -77,7 +95,18 @@ def test_the_curve_falls_and_meets_its_points() -> None:
     assert all(curve_mv(left) == mv for left, mv in CURVE)
 
 
-def test_figures_come_from_a_table_with_the_same_names() -> None:
-    assert Figures.of({**asdict(DEVKIT), "source": "a data sheet"}) == DEVKIT
-    with pytest.raises(KeyError, match="cpu_light_ma"):
-        Figures.of({"cpu_awake_ma": 30})
+def test_a_state_goes_on_through_a_settling() -> None:
+    split, whole = Ledger(), Ledger()
+    for ledger in (split, whole):
+        ledger.has_gps = True
+        ledger.power(0, True)
+        ledger.hear(0, {"radio": "joining"})
+    for at_us in range(0, 60_000_000, 700_000):
+        split.settle(at_us)
+    assert split.mah(60_000_000) == pytest.approx(whole.mah(60_000_000))
+
+
+def test_every_board_has_every_figure() -> None:
+    for name, figures in shipped().items():
+        assert set(figures) == {*STATES.values(), "wifi_tx"}, name
+        assert figures["deep_sleep"] < figures["light_sleep"] < figures["cpu"]
