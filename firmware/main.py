@@ -19,11 +19,28 @@ def load_settings(files):
         del panic_wire.keys, sys.modules["panic_wire.keys"]
 
 
+def power_mode(settings, board):
+    from panic.modes import mode_of
+
+    mode = mode_of(settings, board, say)
+    del panic.modes, sys.modules["panic.modes"]
+    return mode
+
+
+def load_sleeper(files):
+    # Before anything else comes and goes: later the heap may have the room, but not in one piece.
+    data = files.read("/device.json") or b""
+    if b'"light"' in data or b'"deep"' in data:
+        import panic.sleeper  # noqa: F401
+
+
 def main():
     files = Files()
+    load_sleeper(files)
     try:
         settings = load_settings(files)
         board = Board(settings.board, say)
+        settings.power = power_mode(settings, board)
     except ValueError as error:
         # SettingsError, BoardError. No reset: the console stays, so that a technician can write /device.json.
         say(str(error))

@@ -39,10 +39,12 @@ class Board(Power):
         self.gps = Gps(gps["uart"], gps["rx"], gps["tx"], gps["baud"]) if gps else None
         self.wifi = Wifi(log)
 
-    def sleep(self):
-        """The hal.sleep.Sleep of this board; the others do not pay for its RAM."""
-        from hal.sleep import Sleep
-
+    def sleep(self, deep):
+        """The hal.sleep.Sleep or hal.deep.Deep of this board; the others do not pay for its RAM."""
+        if deep:
+            from hal.deep import Deep as Sleep
+        else:
+            from hal.sleep import Sleep
         return Sleep(self)
 
     def rssi_dbm(self):

@@ -4,8 +4,6 @@ What wakes is a level on the button's pin (ext0, the RTC's, so it needs no clock
 runs, no Pin.irq, no UART receives and PCNT stands still; machine.lightsleep must find the WiFi off, or loses it.
 """
 
-import time
-
 import esp32
 import machine
 import network
@@ -36,20 +34,6 @@ class Sleep:
                 return True
         self._board.feed()
         return False
-
-    def deep(self, ms, memory):
-        """Sleep at most ms; then, or when the contact closes, the chip starts anew and finds the bytes `memory`."""
-        machine.RTC().memory(memory)
-        self._arm()
-        machine.deepsleep(ms)
-
-    def memory(self):
-        """What deep() was given, after it; else b""."""
-        return machine.RTC().memory() if machine.reset_cause() == machine.DEEPSLEEP_RESET else b""
-
-    def clock_s(self):
-        """Seconds of a clock that goes on in deep sleep; only differences mean anything."""
-        return time.time()
 
     def _arm(self):
         # A contact that is stuck would wake the chip at once, for ever: then its opening does.

@@ -2,7 +2,7 @@
 
 `board` is a hal.board.Board. It has: button (flag, take(), is_down(), began_down, lost), lamp (led(on),
 tone(hz)), gps (async read()) or None, wifi (async run(ssid, password)), feed(), reset(), battery_mv(),
-rssi_dbm(), reset_cause(), default_power, counts_presses; and sleep() (hal.sleep.Sleep) if its mode is not mains.
+rssi_dbm(), reset_cause(); and sleep(deep) (hal.sleep.Sleep) where settings.power is "light" or "deep".
 button also has mark(), counted(), is_quiet() (see hal/button.py).
 """
 
@@ -78,12 +78,11 @@ class App:
 
     def _supply(self):
         """On mains the link is always up; else the sleeper turns it on and off. Only then is its RAM spent."""
-        mode = self._settings.power or self._board.default_power
-        if mode != "mains":
-            from panic.sleeper import Sleeper, mode_of
+        if self._settings.power in ("light", "deep"):
+            from panic.sleeper import Sleeper
 
-            mode = mode_of(mode, self._board, self._settings, self._log)
-            return [("power", Sleeper(self, self._board, self._settings, self._bearer, mode, self._log).run())]
+            deep = self._settings.power == "deep"
+            return [("power", Sleeper(self, self._board, self._settings, self._bearer, deep, self._log).run())]
         return [
             ("wifi", self._board.wifi.run(self._settings.wifi_ssid, self._settings.wifi_password)),
             ("mqtt", self._bearer.run()),

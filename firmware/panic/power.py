@@ -1,14 +1,6 @@
-"""When may the board sleep, how long, and is the link wanted meanwhile. Pure: fed with ticks and facts.
-
-Modes: MAINS never sleeps. LIGHT sleeps whenever nothing is to be done; any press wakes it and is seen. DEEP does too,
-but loses its RAM, so it is for boards that count presses in hardware, or where a hold is the same SOS.
-"""
+"""When may the board sleep, how long, and is the link wanted meanwhile. Pure: fed with ticks and facts."""
 
 from panic.ticks import ticks_add, ticks_diff
-
-MAINS = "mains"
-LIGHT = "light"
-DEEP = "deep"
 
 CHECK_MS = 30000  # a check-in: connect, heartbeat, receipt; no longer than this without an answer
 LINGER_MS = 500  # after the answer, for what else comes down
@@ -17,13 +9,6 @@ OPEN_MS = 300000  # with a receipted alarm open: look for its next stage so ofte
 ALERT_MS = 1800000  # awake so long after an alarm or its last stage
 ALERT_LOW_MS = 120000  # ... when the battery is nearly empty
 RESERVE_MV = 3400
-
-
-def allowed(mode, counts_presses, hold_is_sos):
-    """(the mode to use, None or why it is not the one asked for)."""
-    if mode == DEEP and not counts_presses and not hold_is_sos:
-        return LIGHT, "presses would be lost in deep sleep: this board does not count them, and a hold is no SOS"
-    return mode, None
 
 
 class Power:

@@ -4,9 +4,8 @@ Loaded only on a button that sleeps. panic/power.py says when; hal/sleep.py does
 """
 
 import asyncio
-import struct
 
-from panic.power import DEEP, Power, allowed
+from panic.power import Power
 from panic.ticks import ticks_add, ticks_diff, ticks_ms
 from panic.wait import wait
 
@@ -15,40 +14,31 @@ CLOSE_MS = 2000  # for a goodbye to the broker
 # none indoors: then it looks at every fourth only.
 SEEK_MS = 40000
 SEEK_EVERY = 4
-# What RTC memory holds: check-ins since the last fix, latitude, longitude, accuracy, age in s, clock in s.
-_KEPT = ">BiiHIi"
-_NO_FIX = -0x80000000
-_UNKNOWN = 0xFFFF
-_MOST_S = 400000  # an older fix says nothing, and panic.ticks ends at 6.2 days
-
-
-def mode_of(mode, board, settings, log):
-    """The mode that this board may have; one that is refused is said, with the reason."""
-    mode, why = allowed(mode, board.counts_presses, settings.hold_is_sos)
-    if why:
-        log("power: %s, because %s" % (mode, why))
-    return mode
 
 
 class Sleeper:
     """run() is one more task of the App; app.wake_power is set whenever a reason to be awake may have gone."""
 
-    def __init__(self, app, board, settings, bearer, mode, log):
+    def __init__(self, app, board, settings, bearer, deep, log):
         self._app = app
         self._board = board
         self._settings = settings
         self._bearer = bearer
-        self._deep = mode == DEEP
         self._log = log
         self._device = app.device
-        self._sleep = board.sleep()
+        self._sleep = board.sleep(deep)
+        self._deep = deep
         self._power = Power(settings.heartbeat_s * 1000, ticks_ms())
         self._jobs = []
         self._newest = None  # (activation, stage) of the newest alarm, as it was last seen
         self._seek_until = None  # the receiver looks for a fix
         self._misses = 0
         self._gps_on = None  # unknown: it may be awake, or resting since before deep sleep
-        self._restore(self._sleep.memory())
+        if deep:
+            from panic import kept
+
+            self._keep = kept.pack
+            self._misses = kept.restore(self._sleep, self._device.position)
 
     async def run(self):
         """Never returns; in deep sleep the chip starts anew."""
@@ -62,8 +52,8 @@ class Sleeper:
             elif not self._jobs and self._is_quiet(now) and not seeks:
                 self._rest(power.sleep_ms(now))
             else:
-                ms = power.wait_ms(now) + 1
-                await wait(self._app.wake_power, min(ms, 1000) if seeks else ms)
+                times = [power.wait_ms(now) + 1, self._device.test_wait_ms(now), 1000 if seeks else None]
+                await wait(self._app.wake_power, min([ms for ms in times if ms is not None]))
 
     def _follow(self, now):
         """Tell Power what has happened."""
@@ -138,23 +128,7 @@ class Sleeper:
         self._board.lamp.led(False)
         self._board.lamp.tone(0)
         if self._deep and not len(self._device.alarms) and not self._app.judge.stuck:
-            self._sleep.deep(ms, self._kept())
+            self._sleep.deep(ms, self._keep(self._sleep, self._device.position, self._misses))
         if self._sleep.light(ms):
             self._log("woken by the button")
         self._app.wake_lights.set()
-
-    # The last fix, which outlives deep sleep in RTC memory; it goes nowhere else.
-
-    def _kept(self):
-        lat, lon, accuracy, age_s = self._device.position.current(ticks_ms()) or (_NO_FIX, 0, None, 0)
-        accuracy = _UNKNOWN if accuracy is None else min(accuracy, _UNKNOWN - 1)
-        return struct.pack(_KEPT, self._misses, lat, lon, accuracy, age_s, self._sleep.clock_s())
-
-    def _restore(self, memory):
-        if len(memory) != struct.calcsize(_KEPT):
-            return
-        self._misses, lat, lon, accuracy, age_s, clock_s = struct.unpack(_KEPT, memory)
-        age_s += self._sleep.clock_s() - clock_s
-        if lat != _NO_FIX and 0 <= age_s < _MOST_S:
-            accuracy = None if accuracy == _UNKNOWN else accuracy
-            self._device.position.restore(lat, lon, accuracy, age_s, ticks_ms())

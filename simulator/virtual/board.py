@@ -32,6 +32,7 @@ RESTARTS_LIMIT = 20  # resets in a row, each within STEADY_US
 STEADY_US = 10_000_000
 BUTTON_PIN = 27
 CONSOLE_LINES = 400
+SKY_AHEAD_US = 4_000_000
 MOST_IN = 12  # things that a board is told at once
 
 
@@ -109,6 +110,8 @@ class Board:
     def grant(self, horizon_us: int) -> None:
         """Let it run to the horizon; what it will hear until then goes with it."""
         if self.plan.sky:
+            # Not far ahead: it may be put to rest, and its memory has room for little anyway (MOST_IN).
+            horizon_us = min(horizon_us, max(self.now_us, min(self.plan.sky.next_us, horizon_us)) + SKY_AHEAD_US)
             for at_us, text in self.plan.sky.speak(horizon_us):
                 self.tell({"uart": 1, "data": text}, at_us)
         due = []
@@ -163,6 +166,9 @@ class Board:
             self._rtc = message["rtc"]
         elif "uart" in message and self.plan.sky:
             self.plan.sky.told(message["data"], at_us)
+            if self.plan.sky.next_us == NEVER:  # what it was going to say, it does not
+                self._inbox = [each for each in self._inbox if "uart" not in each[2] or each[0] <= at_us]
+                heapq.heapify(self._inbox)
         elif message.get("reset") == "deepsleep":
             self._wake_us = NEVER
             self._kernel.at(at_us, lambda process=self._process: self._sleep_deep(Nap.of(message, at_us), process))

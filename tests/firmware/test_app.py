@@ -81,9 +81,6 @@ class WifiDouble:
 
 
 class BoardDouble:
-    default_power = "mains"
-    counts_presses = False
-
     def __init__(self, gps=None):
         self.button = ButtonDouble()
         self.lamp = LampDouble()

@@ -1,31 +1,42 @@
 """When a button sleeps: the pure part, with the time of a day and of the wrap of ticks."""
 
+from panic.modes import DEEP, LIGHT, MAINS, mode_of
 from panic.power import (
     AGAIN_MS,
     ALERT_LOW_MS,
     ALERT_MS,
     CHECK_MS,
-    DEEP,
-    LIGHT,
     LINGER_MS,
-    MAINS,
     OPEN_MS,
     Power,
-    allowed,
 )
 from panic.ticks import PERIOD, ticks_add
 
 HOUR_MS = 3600000
 
 
+class BoardDouble:
+    def __init__(self, default_power="mains", counts_presses=False):
+        self.default_power = default_power
+        self.counts_presses = counts_presses
+
+
+class SettingsDouble:
+    def __init__(self, power=None, hold_is_sos=False):
+        self.power = power
+        self.hold_is_sos = hold_is_sos
+
+
 def test_deep_sleep_is_for_boards_that_lose_no_press():
-    assert allowed(MAINS, False, False) == (MAINS, None)
-    assert allowed(LIGHT, False, False) == (LIGHT, None)
-    assert allowed(DEEP, True, False) == (DEEP, None)
-    assert allowed(DEEP, False, True) == (DEEP, None)
-    mode, why = allowed(DEEP, False, False)
-    assert mode == LIGHT
-    assert "presses would be lost" in why, why
+    lines = []
+    assert mode_of(SettingsDouble(), BoardDouble(), lines.append) == MAINS
+    assert mode_of(SettingsDouble(), BoardDouble("light"), lines.append) == LIGHT
+    assert mode_of(SettingsDouble("mains"), BoardDouble("light"), lines.append) == MAINS
+    assert mode_of(SettingsDouble("deep"), BoardDouble(counts_presses=True), lines.append) == DEEP
+    assert mode_of(SettingsDouble("deep", True), BoardDouble(), lines.append) == DEEP
+    assert lines == []
+    assert mode_of(SettingsDouble("deep"), BoardDouble("light"), lines.append) == LIGHT
+    assert "presses would be lost" in lines[0], lines
 
 
 def test_it_starts_with_a_check_in_and_sleeps_after_its_answer():

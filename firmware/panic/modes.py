@@ -1,0 +1,14 @@
+"""Which power mode a button has. Loaded, asked once at the start, and let go."""
+
+MAINS = "mains"  # never sleeps, always connected
+LIGHT = "light"  # sleeps whenever nothing is to be done; any press wakes it and is seen
+DEEP = "deep"  # the same, but RAM is lost and presses in the 0.7 s of its start are not seen
+
+
+def mode_of(settings, board, log):
+    """The mode of this board with these settings. One that may not be is refused, with the reason, for LIGHT."""
+    mode = settings.power or board.default_power
+    if mode == DEEP and not board.counts_presses and not settings.hold_is_sos:
+        log("power: light instead of deep: presses would be lost: the board does not count them and no hold is an SOS")
+        return LIGHT
+    return mode
