@@ -150,6 +150,8 @@ class App:
         self.wake_power.set()
         if self.device.take_frame(frame, ticks_ms()):
             self._changed()
+            if self._settings.power == "later" and not len(self.device.alarms):
+                self._failed.set()  # a reset, after which it sleeps (main.py)
 
     def _bearer_up(self):
         self.device.came_up()

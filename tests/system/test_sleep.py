@@ -133,6 +133,21 @@ def test_with_its_receipt_it_sleeps_at_last_and_looks_for_the_next_stage() -> No
         assert f"sigap: alarm {activation}: dispatched" in board.console
 
 
+def test_after_a_power_cut_it_stays_awake_until_its_alarm_is_closed() -> None:
+    with virtual(sleeper()) as world:
+        board = world.boards["shop"]
+        board.press(presses(3), 600_000_000)
+        world.run(630)
+        board.power_off()
+        board.power_on()
+        world.run(3_000)
+        assert not [each for each in entries(world, "sleeps") if each["at_us"] > 620_000_000]
+        assert world.gateway.act(1, "closed", "operator:Ani", disposition="genuine")
+        world.run(3_060)
+        assert entries(world, "sleeps")[-1]["at_us"] > 3_000_000_000
+        assert world.journal("shop") == []
+
+
 def test_deep_sleep_is_refused_where_presses_would_be_lost() -> None:
     with virtual(sleeper(mode="deep")) as world:
         world.run(60)
