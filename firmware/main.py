@@ -34,11 +34,33 @@ def make_bearer(settings, *rest):
     return bearer
 
 
+def power_mode(settings, board):
+    from panic.modes import mode_of
+
+    try:
+        return mode_of(settings, board, say)
+    finally:
+        del panic.modes, sys.modules["panic.modes"]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def load_sleeper(files):
+    # Before anything else comes and goes: later the heap may have the room, but not in one piece.
+    data = files.read("/device.json") or b""
+    if (b'"light"' in data or b'"deep"' in data) and not files.names("/journal"):
+        import hal.sleep  # noqa: F401
+        import panic.sleeper  # noqa: F401
+
+
 def main():
     files = Files()
+    load_sleeper(files)
     try:
         settings = load_settings(files)
         board = Board(settings.board, say)
+        settings.power = power_mode(settings, board)
+        if settings.power != "mains" and files.names("/journal"):
+            # Alarms that come back from flash do not fit beside what sleeps: awake until they are closed.
+            settings.power = "later"
     except ValueError as error:
         # SettingsError, BoardError. No reset: the console stays, so that a technician can write /device.json.
         say(str(error))

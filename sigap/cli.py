@@ -33,6 +33,7 @@ COMMANDS = {
     "incidents": "gateway.commands.views:incidents",
     "devices": "gateway.commands.views:devices",
     "quarantine": "gateway.commands.views:quarantine",
+    "energy": "sigap.energy:energy",
     "frame": "sigap.frame:frame",
     "flash": "sigap.flash:flash",
     "provision": "sigap.provision:provision",

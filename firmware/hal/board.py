@@ -27,13 +27,20 @@ def _parts(name):
 
 
 class Board(Power):
-    """button, lamp, gps and pmu (None where there is none), wifi; feed, reset, reset_cause of Power."""
+    """button, lamp, gps and pmu (None where there is none), wifi; feed, reset, reset_cause of Power.
+
+    deep: how its presses are safe in deep sleep: "no", "hold", "counted". on_battery: it has one.
+    """
 
     def __init__(self, name, log=print):
         Power.__init__(self)
         parts = _parts(name)
         # First, so that a press while the rest is being set up is seen.
         self.button = Button(*parts["button"])
+        if self.woke_by_contact():
+            self.button.started()
+        self.deep = parts["sleep"][2]
+        self.on_battery = "pmu" in parts or "battery" in parts
         self.lamp = Lamp(*parts["lamp"])
         self._log = log
         self.pmu = self._battery = None
@@ -61,6 +68,14 @@ class Board(Power):
         except OSError as error:
             self._log("trouble: the battery cannot be measured (%s)" % error)
             return 0
+
+    def sleep(self, deep):
+        """The hal.sleep.Sleep or hal.deep.Deep of this board; the others do not pay for its RAM."""
+        if deep:
+            from hal.deep import Deep as Sleep
+        else:
+            from hal.sleep import Sleep
+        return Sleep(self)
 
     def rssi_dbm(self):
         """Of the WiFi connection; 0 when there is none."""

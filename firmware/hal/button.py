@@ -5,10 +5,17 @@ from array import array
 
 from machine import Pin
 
-from panic.ticks import ticks_ms
+from panic.ticks import ticks_add, ticks_ms
+
+try:
+    from machine import Counter
+except ImportError:  # MicroPython before 1.27, or a chip without PCNT: what is lost while nothing runs stays lost
+    Counter = None
 
 _SIZE = 64  # a power of two
 _MASK = _SIZE - 1
+_FILTER_NS = 12000  # nearly the longest that PCNT can (1023 cycles at 80 MHz): sparks, not the contact's chatter
+WAKING_MS = 600  # from the pin that ends deep sleep to here: 640 to 690 ms to main.py were measured
 
 
 class Button:
@@ -27,23 +34,32 @@ class Button:
         self._down = bytearray(_SIZE)
         self._head = 0
         self._tail = 0
-        if pull_up:
-            self._pin = Pin(pin, Pin.IN, Pin.PULL_UP)
-        else:
-            self._pin = Pin(pin, Pin.IN)
+        self._pull = (Pin.IN, Pin.PULL_UP) if pull_up else (Pin.IN,)
+        self._pin = Pin(pin, *self._pull)
         self.began_down = self.is_down()
+        self._listen()
+        self._marked = self._counter = None
+        if Counter:
+            self._counter = Counter(
+                0, self._pin, edge=Counter.FALLING if active_low else Counter.RISING, filter_ns=_FILTER_NS
+            )
+
+    def _listen(self):
         self._pin.irq(handler=self._edge, trigger=Pin.IRQ_FALLING | Pin.IRQ_RISING)
 
     def _edge(self, pin):
+        self._put(ticks_ms(), 1 if pin.value() == self._active else 0)
+        self.flag.set()
+
+    def _put(self, ticks, down):
         head = self._head
         following = (head + 1) & _MASK
         if following == self._tail:
             self.lost += 1
         else:
-            self._ticks[head] = ticks_ms()
-            self._down[head] = 1 if pin.value() == self._active else 0
+            self._ticks[head] = ticks
+            self._down[head] = down
             self._head = following
-        self.flag.set()
 
     def take(self):
         """The oldest edge not taken yet, (ticks, down), or None."""
@@ -57,3 +73,56 @@ class Button:
     def is_down(self):
         """The contact is closed now."""
         return self._pin.value() == self._active
+
+    def is_quiet(self):
+        """No edge waits to be taken."""
+        return self._tail == self._head
+
+    def mark(self):
+        """From here on nothing may run for a while; then ask counted()."""
+        if self._counter and self._marked is None:
+            self._marked = (self._counter.value(), self._head, ticks_ms())
+            self.flag.set()
+
+    def counted(self):
+        """(closings, ticks of mark()) since mark(), which are told once; None when there were none.
+
+        The edges since are forgotten: they carry time and level of the end.
+        """
+        if self._marked is None:
+            return None
+        count, head, since = self._marked
+        self._marked = None
+        closings = self._counter.value() - count
+        if not closings:
+            return None
+        self._head = head
+        return closings, since
+
+    # Sleep (hal/sleep.py)
+
+    def wake_level(self):
+        """(the pin, the level that is to end a sleep, is down now): what it is not now."""
+        is_down = self.is_down()
+        return self._pin, self._active if not is_down else 1 - self._active, is_down
+
+    def awake(self, down, by_contact):
+        """After light sleep. down: the contact was to become so. Its edge, which no interrupt saw, is taken as now."""
+        # ext0 has made the pin the RTC's: a mode gives it back, and its interrupt is set anew.
+        self._pin.init(*self._pull)
+        self._listen()
+        if by_contact:
+            self._put(ticks_ms(), 1 if down else 0)
+        if by_contact or self.is_down() == down:
+            if self.is_down() != down:
+                self._put(ticks_ms(), 0 if down else 1)  # it has moved back already: chatter, or a spark
+            self.flag.set()
+            return True
+        return False
+
+    def started(self):
+        """The contact has ended deep sleep: it closed before the start, and is no contact that was closed always."""
+        self.began_down = False
+        self._put(ticks_add(ticks_ms(), -WAKING_MS), 1)
+        if not self.is_down():
+            self._put(ticks_ms(), 0)

@@ -14,7 +14,7 @@ from panic.position import Position
 from panic.sender import Sender
 from panic.supervision import Supervision
 from panic.ticks import Elapsed, ticks_add, ticks_diff
-from panic_wire.bodies import status_activation
+from panic_wire.bodies import THREE_PRESSES, status_activation
 from panic_wire.header import CLOSED, RECEIPT, STAGE_NAMES, STATUS, FrameError
 from panic_wire.seal import open_frame
 
@@ -70,13 +70,13 @@ class Device:
         self._show(now)
         return None
 
-    def activate(self, pressed_at, now):
-        """Three presses, the third at ticks pressed_at. When this returns the alarm is on flash and due.
+    def activate(self, pressed_at, now, gesture=THREE_PRESSES):
+        """An SOS, made at ticks pressed_at (the third press). When this returns the alarm is on flash and due.
 
         In test mode it is a test alarm, in RAM; the third press decides.
         """
         if self._test_until is not None and ticks_diff(self._test_until, pressed_at) > 0:
-            return self._activate_test(pressed_at, now)
+            return self._activate_test(pressed_at, now, gesture)
         if self._test_until is not None:
             self.test_wait_ms(now)
         if self._is_full():
@@ -88,22 +88,22 @@ class Device:
         activation = self._counter.take_activation()
         position = self.position.current(now)
         try:
-            gone = self._journal.add(Entry(activation, position=position))
+            gone = self._journal.add(Entry(activation, gesture, position))
             if gone is not None:
                 self.alarms.remove(gone)
         except OSError as error:
             # A flash that fails must not keep an SOS back: it goes out from RAM.
             self._log("journal: cannot write alarm %d: %s" % (activation, error))
-        alarm = Alarm(activation, Elapsed(pressed_at), position=position)
+        alarm = Alarm(activation, Elapsed(pressed_at), gesture, position)
         self.alarms.add(alarm)
         self._log("alarm %d" % activation)
         self._show(now)
         return alarm
 
-    def _activate_test(self, pressed_at, now):
+    def _activate_test(self, pressed_at, now, gesture):
         self.alarms.remove_tests()
         activation = self._counter.take_activation()
-        alarm = Alarm(activation, Elapsed(pressed_at), position=self.position.current(now), test=True)
+        alarm = Alarm(activation, Elapsed(pressed_at), gesture, self.position.current(now), test=True)
         self.alarms.add(alarm)
         self._log("test alarm %d" % activation)
         self._show(now)

@@ -42,6 +42,11 @@ class Position:
             return None
         return self._lat_e7, self._lon_e7, self._accuracy_m, self._age.ms(now) // 1000
 
+    def restore(self, lat_e7, lon_e7, accuracy_m, age_s, now):
+        """The last fix of before a deep sleep, which RTC memory has kept."""
+        self._lat_e7, self._lon_e7, self._accuracy_m = lat_e7, lon_e7, accuracy_m
+        self._age = Elapsed(now, age_s * 1000)
+
     def has_fix(self, now):
         """The receiver has a fix now (it said so within FRESH_S)."""
         return self._age is not None and self._age.ms(now) < FRESH_S * 1000

@@ -4,17 +4,19 @@ Pure: it is fed with edges that carry their own time, so that an edge which is h
 erased, or a connection is made) still counts with the time at which it happened.
 """
 
-from panic.ticks import ticks_diff
+from panic.ticks import ticks_add, ticks_diff
 
 PRESS = "press"
 ACTIVATION = "activation"
 HELD = "held"
+HOLD = "hold"
 STUCK = "stuck"
 
 DEBOUNCE_MS = 30
 WINDOW_MS = 2000
 GAP_MS = 1000
 HELD_MS = 10000
+HOLD_MS = 2000
 STUCK_MS = 30000
 PRESSES = 3
 
@@ -26,9 +28,13 @@ class Presses:
     (for HELD_MS) or STUCK, ticks is when the contact closed. The activation comes with its third press DOWN; the
     next press begins a new gesture, so six presses are two activations. After each call, wait_ms(now) says when to
     poll again.
+
+    hold_is_sos: HOLD instead of HELD, once the contact is closed for HOLD_MS: the same SOS; not after an activation
+    of the same press. counted(...) takes what the chip has counted while nothing could run. stuck: it is now.
     """
 
-    def __init__(self, down=False, window_ms=WINDOW_MS, gap_ms=GAP_MS, debounce_ms=DEBOUNCE_MS):
+    def __init__(self, down=False, window_ms=WINDOW_MS, gap_ms=GAP_MS, debounce_ms=DEBOUNCE_MS, hold_is_sos=False):
+        self._held_kind, self._held_ms = (HOLD, HOLD_MS) if hold_is_sos else (HELD, HELD_MS)
         self._window_ms = window_ms
         self._gap_ms = gap_ms
         self._debounce_ms = debounce_ms
@@ -36,7 +42,7 @@ class Presses:
         self._down = down
         self._down_since = None
         self._held = down
-        self._stuck = False
+        self.stuck = False
         self._raw = down
         self._raw_since = 0
         self._moved_at = 0
@@ -63,11 +69,13 @@ class Presses:
             self._down_since = now
         self._forget(now)
         held = ticks_diff(now, self._down_since) if self._down else 0
-        if self._down and not self._held and held >= HELD_MS:
+        if self._down and not self._held and held >= self._held_ms:
             self._held = True
-            out.append((HELD, self._down_since))
-        if self._down and not self._stuck and held >= STUCK_MS:
-            self._stuck = True
+            if self._held_kind == HOLD:
+                self._gesture = []
+            out.append((self._held_kind, self._down_since))
+        if self._down and not self.stuck and held >= STUCK_MS:
+            self.stuck = True
             out.append((STUCK, self._down_since))
         return out
 
@@ -78,10 +86,35 @@ class Presses:
             times.append(self._debounce_ms - ticks_diff(now, self._raw_since))
         if self._gesture:
             times.append(self._gap_ms + 1 + self._debounce_ms - ticks_diff(now, self._gesture[-1]))
-        if self._down and not self._stuck:
+        if self._down and not self.stuck:
             held = 0 if self._down_since is None else ticks_diff(now, self._down_since)
-            times.append((STUCK_MS if self._held else HELD_MS) - held)
+            times.append((STUCK_MS if self._held else self._held_ms) - held)
         return max(0, min(times)) if times else None
+
+    def counted(self, closings, since, now, down):
+        """The contact closed so often between `since` and `now`, and nobody saw when; now it is seen at `down`.
+
+        Each closing is taken as a press, as far as debounce leaves room for so many. A contact that chatters makes one
+        press look like several, and may so make an alarm of it; the other mistake would swallow an SOS. Three are one
+        activation, however many more there were: nobody can tell where a second would begin.
+        """
+        presses = min(closings, ticks_diff(now, since) // (2 * self._debounce_ms) + 1)
+        out = []
+        if self._settling:  # what began before is not in the count; nobody can say any more how long it lasted
+            self._raw_since = ticks_add(since, -self._debounce_ms)
+            out = self._settle(since)
+        self._raw = self._down = down
+        self._raw_since = self._moved_at = self._down_since = now
+        self._held = self.stuck = False
+        self._forget(since)
+        out += [(PRESS, now)] * presses
+        if presses and len(self._gesture) + presses >= PRESSES:
+            self._gesture = []
+            self._held = self._held_kind == HOLD
+            out.append((ACTIVATION, now))
+        else:
+            self._gesture += [now] * presses
+        return out
 
     def _settle(self, now):
         """Take the raw level as real when it has been quiet for long enough."""
@@ -91,7 +124,7 @@ class Presses:
         if self._raw == self._down:
             return []
         self._down = self._raw
-        self._held = self._stuck = False
+        self._held = self.stuck = False
         if not self._down:
             return []
         self._down_since = self._moved_at
@@ -105,6 +138,8 @@ class Presses:
         self._gesture.append(ticks)
         if len(self._gesture) == PRESSES:
             self._gesture = []
+            if self._held_kind == HOLD:
+                self._held = True  # it may be held on: that is no second SOS
             out.append((ACTIVATION, ticks))
         return out
 

@@ -38,7 +38,11 @@ def check(values):
     found.board = top.text("board", 1, 32)
     found.silent = top.boolean("silent")
     found.fixed_site = top.boolean("fixed_site")
-    found.heartbeat_s = top.number("heartbeat_s", 1, 86400, 60)
+    # None: main.py takes the board's own.
+    found.power = top.choice("power", ("mains", "light", "deep"))
+    found.hold_is_sos = top.boolean("hold_is_sos")
+    # A button that sleeps wakes for each heartbeat.
+    found.heartbeat_s = top.number("heartbeat_s", 1, 86400, 60 if found.power in (None, "mains") else 3600)
     found.window_ms = top.number("window_ms", 500, 10000, 2000)
     found.gap_ms = top.number("gap_ms", 200, 5000, 1000)
     if problems:
@@ -102,6 +106,14 @@ class _Table:
             return value
         self._wrong(name, "a whole number from %d to %d" % (least, most), value)
         return default
+
+    def choice(self, name, names):
+        """One of `names`, or None when nothing is said."""
+        value = self._values.get(name)
+        if value is None or value in names:
+            return value
+        self._wrong(name, "one of " + ", ".join(names), value)
+        return None
 
     def boolean(self, name):
         value = self._values.get(name, False)

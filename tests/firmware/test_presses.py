@@ -1,8 +1,9 @@
 """Gestures: each folder of tests/golden/presses is a script of raw edges and what must come of it.
 
 script.txt: "<ms> down" or "<ms> up", the edges of the contact with their bounces. A line "ticks <n>" first
-sets the board's ticks at ms 0, for scripts that run over the wrap. "#" begins a comment.
-outcome.txt: "<ms> press", "<ms> activation", "<ms> stuck": when the button said so, on the script's clock.
+sets the board's ticks at ms 0, for scripts that run over the wrap; a line "hold" makes a hold the same SOS.
+"<ms> counted <n> since <ms> down": what the chip counted while nothing could run. "#" begins a comment.
+outcome.txt: "<ms> press", "<ms> activation", "<ms> hold", "<ms> stuck": when the button said so, on the script's clock.
 
 A new behaviour is a new folder. `python tests/firmware/test_presses.py record` writes the outcomes that are
 missing: read them before you keep them.
@@ -20,7 +21,17 @@ except ImportError:  # run as a script, to record
 from panic.ticks import ticks_add, ticks_diff
 
 GOLDEN = __file__.replace("\\", "/").rsplit("/", 2)[0] + "/golden/presses"
-NEEDED = ("one-press", "two-presses", "three-presses", "four-presses", "six-presses", "stuck", "tick-wrap")
+NEEDED = (
+    "one-press",
+    "two-presses",
+    "three-presses",
+    "four-presses",
+    "six-presses",
+    "stuck",
+    "tick-wrap",
+    "hold",
+    "counted-three",
+)
 
 
 def read(path):
@@ -29,25 +40,29 @@ def read(path):
 
 
 def parse(text):
-    """(ticks at ms 0, [(ms, down)])."""
+    """(ticks at ms 0, [(ms, down, None or (closings, since ms))], hold_is_sos)."""
     start = 0
     edges = []
+    hold = False
     for line in text.split("\n"):
         words = line.split("#")[0].split()
         if not words:
             continue
         if words[0] == "ticks":
             start = int(words[1])
+        elif words == ["hold"]:
+            hold = True
         else:
-            assert words[1] in ("down", "up"), line
-            edges.append((int(words[0]), words[1] == "down"))
-    return start, edges
+            assert words[-1] in ("down", "up"), line
+            counted = (int(words[2]), int(words[4])) if words[1] == "counted" else None
+            edges.append((int(words[0]), words[-1] == "down", counted))
+    return start, edges, hold
 
 
 def play(text):
     """The outcome of a script: polled exactly when the button asks for it, as hal and app.py do."""
-    start, edges = parse(text)
-    presses = Presses()
+    start, edges, hold = parse(text)
+    presses = Presses(hold_is_sos=hold)
     down = False
     now = 0
     out = []
@@ -61,8 +76,11 @@ def play(text):
         wait = presses.wait_ms(ticks_add(start, now))
         due = None if wait is None else now + wait
         if edges and (due is None or edges[0][0] <= due):
-            now, down = edges.pop(0)
-            say(presses.edge(ticks_add(start, now), down))
+            now, down, counted = edges.pop(0)
+            if counted:
+                say(presses.counted(counted[0], ticks_add(start, counted[1]), ticks_add(start, now), down))
+            else:
+                say(presses.edge(ticks_add(start, now), down))
         elif due is None:
             break
         else:
