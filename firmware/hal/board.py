@@ -29,7 +29,7 @@ def _parts(name):
 class Board(Power):
     """button, lamp, gps and pmu (None where there is none), wifi; feed, reset, reset_cause of Power.
 
-    deep: how its presses are safe in deep sleep: "no", "hold", "counted". on_battery: it has one.
+    deep: how its presses are safe in deep sleep: "no", "hold", "counted".
     """
 
     def __init__(self, name, log=print):
@@ -37,10 +37,11 @@ class Board(Power):
         parts = _parts(name)
         # First, so that a press while the rest is being set up is seen.
         self.button = Button(*parts["button"])
-        if self.woke_by_contact():
-            self.button.started()
+        if self.reset_cause() == 4:  # DEEPSLEEP_RESET
+            from hal.deep import started
+
+            started(self.button)
         self.deep = parts["sleep"][2]
-        self.on_battery = "pmu" in parts or "battery" in parts
         self.lamp = Lamp(*parts["lamp"])
         self._log = log
         self.pmu = self._battery = None

@@ -5,7 +5,7 @@ from array import array
 
 from machine import Pin
 
-from panic.ticks import ticks_add, ticks_ms
+from panic.ticks import ticks_ms
 
 try:
     from machine import Counter
@@ -15,7 +15,6 @@ except ImportError:  # MicroPython before 1.27, or a chip without PCNT: what is 
 _SIZE = 64  # a power of two
 _MASK = _SIZE - 1
 _FILTER_NS = 12000  # nearly the longest that PCNT can (1023 cycles at 80 MHz): sparks, not the contact's chatter
-WAKING_MS = 600  # from the pin that ends deep sleep to here: 640 to 690 ms to main.py were measured
 
 
 class Button:
@@ -29,29 +28,31 @@ class Button:
     def __init__(self, pin, pull_up=True, active_low=True):
         self.flag = asyncio.ThreadSafeFlag()
         self.lost = 0
-        self._active = 0 if active_low else 1
+        self.active = 0 if active_low else 1
         self._ticks = array("I", [0] * _SIZE)
         self._down = bytearray(_SIZE)
         self._head = 0
         self._tail = 0
-        self._pull = (Pin.IN, Pin.PULL_UP) if pull_up else (Pin.IN,)
-        self._pin = Pin(pin, *self._pull)
+        self.mode = (Pin.IN, Pin.PULL_UP) if pull_up else (Pin.IN,)
+        self.pin = Pin(pin, *self.mode)
         self.began_down = self.is_down()
-        self._listen()
+        self.listen()
         self._marked = self._counter = None
         if Counter:
             self._counter = Counter(
-                0, self._pin, edge=Counter.FALLING if active_low else Counter.RISING, filter_ns=_FILTER_NS
+                0, self.pin, edge=Counter.FALLING if active_low else Counter.RISING, filter_ns=_FILTER_NS
             )
 
-    def _listen(self):
-        self._pin.irq(handler=self._edge, trigger=Pin.IRQ_FALLING | Pin.IRQ_RISING)
+    def listen(self):
+        """Hear its edges, from now on or again (hal/sleep.py)."""
+        self.pin.irq(handler=self._edge, trigger=Pin.IRQ_FALLING | Pin.IRQ_RISING)
 
     def _edge(self, pin):
-        self._put(ticks_ms(), 1 if pin.value() == self._active else 0)
+        self.put(ticks_ms(), 1 if pin.value() == self.active else 0)
         self.flag.set()
 
-    def _put(self, ticks, down):
+    def put(self, ticks, down):
+        """An edge."""
         head = self._head
         following = (head + 1) & _MASK
         if following == self._tail:
@@ -72,7 +73,7 @@ class Button:
 
     def is_down(self):
         """The contact is closed now."""
-        return self._pin.value() == self._active
+        return self.pin.value() == self.active
 
     def is_quiet(self):
         """No edge waits to be taken."""
@@ -98,31 +99,3 @@ class Button:
             return None
         self._head = head
         return closings, since
-
-    # Sleep (hal/sleep.py)
-
-    def wake_level(self):
-        """(the pin, the level that is to end a sleep, is down now): what it is not now."""
-        is_down = self.is_down()
-        return self._pin, self._active if not is_down else 1 - self._active, is_down
-
-    def awake(self, down, by_contact):
-        """After light sleep. down: the contact was to become so. Its edge, which no interrupt saw, is taken as now."""
-        # ext0 has made the pin the RTC's: a mode gives it back, and its interrupt is set anew.
-        self._pin.init(*self._pull)
-        self._listen()
-        if by_contact:
-            self._put(ticks_ms(), 1 if down else 0)
-        if by_contact or self.is_down() == down:
-            if self.is_down() != down:
-                self._put(ticks_ms(), 0 if down else 1)  # it has moved back already: chatter, or a spark
-            self.flag.set()
-            return True
-        return False
-
-    def started(self):
-        """The contact has ended deep sleep: it closed before the start, and is no contact that was closed always."""
-        self.began_down = False
-        self._put(ticks_add(ticks_ms(), -WAKING_MS), 1)
-        if not self.is_down():
-            self._put(ticks_ms(), 0)

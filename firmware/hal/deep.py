@@ -5,6 +5,9 @@ import time
 import machine
 
 from hal.sleep import Sleep
+from panic.ticks import ticks_add, ticks_ms
+
+WAKING_MS = 600  # from the pin that ends deep sleep to the button: 640 to 690 ms to main.py were measured
 
 
 class Deep(Sleep):
@@ -23,3 +26,12 @@ class Deep(Sleep):
     def clock_s(self):
         """Seconds of a clock that goes on in deep sleep; only differences mean anything."""
         return time.time()
+
+
+def started(button):
+    """After deep sleep. When the contact ended it, it closed before the start, and is none that was closed always."""
+    if machine.wake_reason() == machine.PIN_WAKE:
+        button.began_down = False
+        button.put(ticks_add(ticks_ms(), -WAKING_MS), 1)
+        if not button.is_down():
+            button.put(ticks_ms(), 0)

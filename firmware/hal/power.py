@@ -25,7 +25,3 @@ class Power:
     def reset_cause(self):
         """machine.reset_cause() as it is; ESP32: 1 power-on, 2 hard, 3 watchdog, 4 deep sleep, 5 soft."""
         return machine.reset_cause()
-
-    def woke_by_contact(self):
-        """This start is the end of a deep sleep, and the button's pin ended it."""
-        return machine.reset_cause() == machine.DEEPSLEEP_RESET and machine.wake_reason() == machine.PIN_WAKE

@@ -8,6 +8,8 @@ import esp32
 import machine
 import network
 
+from panic.ticks import ticks_ms
+
 SLICE_MS = 20000  # less than hal.power.WATCHDOG_MS: whether the watchdog runs in light sleep depends on chip and IDF
 
 
@@ -29,7 +31,7 @@ class Sleep:
             down = not self._arm()
             machine.lightsleep(min(ms, SLICE_MS))
             ms -= SLICE_MS
-            if self._button.awake(down, machine.wake_reason() == machine.PIN_WAKE):
+            if self._awake(down):
                 self._board.feed()
                 return True
         self._board.feed()
@@ -37,6 +39,24 @@ class Sleep:
 
     def _arm(self):
         # A contact that is stuck would wake the chip at once, for ever: then its opening does.
-        pin, level, is_down = self._button.wake_level()
-        esp32.wake_on_ext0(pin, esp32.WAKEUP_ANY_HIGH if level else esp32.WAKEUP_ALL_LOW)
+        button = self._button
+        is_down = button.is_down()
+        level = button.active if not is_down else 1 - button.active
+        esp32.wake_on_ext0(button.pin, esp32.WAKEUP_ANY_HIGH if level else esp32.WAKEUP_ALL_LOW)
         return is_down
+
+    def _awake(self, down):
+        """True: the contact has become `down`. Its edge, which no interrupt saw, is taken as now."""
+        button = self._button
+        by_contact = machine.wake_reason() == machine.PIN_WAKE
+        # ext0 has made the pin the RTC's: a mode gives it back, and its interrupt is set anew.
+        button.pin.init(*button.mode)
+        button.listen()
+        if by_contact:
+            button.put(ticks_ms(), 1 if down else 0)
+        if by_contact or button.is_down() == down:
+            if button.is_down() != down:
+                button.put(ticks_ms(), 0 if down else 1)  # it has moved back already: chatter, or a spark
+            button.flag.set()
+            return True
+        return False

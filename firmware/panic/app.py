@@ -10,6 +10,7 @@ button also has mark(), counted(), is_quiet() (see hal/button.py).
 import asyncio
 
 from mqtt.codec import MQTTError
+from panic import say
 from panic.bearers import WifiBearer
 from panic.device import Device
 from panic.lights import TONE_HZ
@@ -22,11 +23,6 @@ from panic_wire import bodies
 IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
 FEED_MS = 5000
 CRASH_MS = 1000
-
-
-def say(line):
-    """The log: one line on the console."""
-    print("sigap:", line)
 
 
 class App:

@@ -16,9 +16,8 @@ HOUR_MS = 3600000
 
 
 class BoardDouble:
-    def __init__(self, deep="hold", on_battery=False):
+    def __init__(self, deep="hold"):
         self.deep = deep
-        self.on_battery = on_battery
 
 
 class SettingsDouble:
@@ -30,12 +29,11 @@ class SettingsDouble:
 def test_deep_sleep_is_for_boards_that_lose_no_press():
     lines = []
     assert mode_of(SettingsDouble(), BoardDouble(), lines.append) == MAINS
-    assert mode_of(SettingsDouble(), BoardDouble(on_battery=True), lines.append) == LIGHT
-    assert mode_of(SettingsDouble("mains"), BoardDouble(on_battery=True), lines.append) == MAINS
+    assert mode_of(SettingsDouble("light"), BoardDouble(), lines.append) == LIGHT
     assert mode_of(SettingsDouble("deep"), BoardDouble("counted"), lines.append) == DEEP
     assert mode_of(SettingsDouble("deep", True), BoardDouble(), lines.append) == DEEP
     assert lines == []
-    assert mode_of(SettingsDouble("deep"), BoardDouble(on_battery=True), lines.append) == LIGHT
+    assert mode_of(SettingsDouble("deep"), BoardDouble(), lines.append) == LIGHT
     assert mode_of(SettingsDouble("deep", True), BoardDouble("no"), lines.append) == LIGHT
     assert len(lines) == 2 and "presses would be lost" in lines[0], lines
 

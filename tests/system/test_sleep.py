@@ -12,9 +12,9 @@ from virtual_lab import SITE, shop, virtual
 from panic_wire.bodies import HOLD
 from panic_wire.frames import ALARM, HEARTBEAT
 from panic_wire.keys import uplink_key
+from panic_wire.records import unpack_alarm
 from panic_wire.seal import open_frame
 from panic_wire.topics import device_id
-from panic_wire.unpacking import unpack_alarm
 from simulator.virtual.energy import Ledger
 from simulator.virtual.world import Button, VirtualWorld, root_key
 from simulator.world.presses import presses

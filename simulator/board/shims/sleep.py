@@ -35,6 +35,7 @@ def lightsleep(ms=None):
     global _reason
     if network._station:
         network._station.disconnect()
+    _link.asleep = True  # before the world hears of it, and moves a pin
     _link.send('{"cpu":"light"}')
     by_pin = _link.doze(ms, _is_met)
     _link.send('{"cpu":"awake"}')
