@@ -38,7 +38,7 @@ def check(values):
     found.board = top.text("board", 1, 32)
     found.silent = top.boolean("silent")
     found.fixed_site = top.boolean("fixed_site")
-    # None: main.py takes the board's own.
+    # None: mains. hal/start.py refuses what would not run.
     found.power = top.choice("power", ("mains", "light", "deep"))
     found.hold_is_sos = top.boolean("hold_is_sos")
     # A button that sleeps wakes for each heartbeat.
