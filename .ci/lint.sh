@@ -21,5 +21,6 @@ check "pyright (firmware)" $bin/pyright -p .ci/pyright-firmware.json
 check "import rules" $bin/lint-imports --no-cache
 check "boards (generated)" $bin/python -m hardware.generate --check
 check "words (generated)" $bin/python -m sigap.firmware.names --check
+check "settings (generated)" $bin/python -m sigap.firmware.schema --check
 check "vectors (generated)" $bin/python tests/contract/make_vectors.py --check
 exit $failed

@@ -18,6 +18,7 @@ from gateway.desk.pages import Desk
 from gateway.http import Server, build_app, listen
 from gateway.inbound import callbacks
 from gateway.incidents.book import Book
+from gateway.ingest.commander import Commander
 from gateway.ingest.downlink import PREFIX, DeviceDestination
 from gateway.ingest.intake import Intake
 from gateway.ingest.link import Link
@@ -89,6 +90,7 @@ class Gateway:
         self._outbox = Outbox(store, destinations)
         zone = ZoneInfo(settings.gateway.time_zone)
         self._desk = Desk(store, self._book, self._wake, zone, settings.gateway.name)
+        self._commander = Commander(store, self._link)
         self._writer = Writer(store, self._intake, self._link, self._book, self._wake)
         routes = callbacks.routes(store, self._book, settings.backends, self._wake)
         self._server = Server(build_app([*routes, *self._desk.routes()], self.health))
@@ -103,6 +105,7 @@ class Gateway:
         outbox = asyncio.create_task(self._outbox.run(), name="outbox")
         server = asyncio.create_task(self._server.serve([listener]), name="http")
         watch = asyncio.create_task(self._watch(), name="watch")
+        commander = asyncio.create_task(self._commander.run(), name="commander")
         stopped = asyncio.create_task(stop.wait(), name="signal")
         self._outbox_runs = True
         self._writer.start()
@@ -110,10 +113,11 @@ class Gateway:
         http = self._settings.http
         log.info("the gateway %s runs, HTTP at %s:%d", self._settings.gateway.name, http.host, http.port)
         try:
-            ended, _ = await asyncio.wait({outbox, server, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            parts = {outbox, server, watch, commander, stopped}
+            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._outbox_runs = False
-            await self._end(outbox, server, watch, stopped)
+            await self._end(outbox, server, watch, commander, stopped)
         for task in ended - {stopped}:
             raise Problem(f"the gateway's part {task.get_name()} ended", "See its log, and start it again") from (
                 task.exception()

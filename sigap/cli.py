@@ -32,6 +32,7 @@ COMMANDS = {
     "unit": "gateway.commands.units:unit",
     "incidents": "gateway.commands.views:incidents",
     "devices": "gateway.commands.views:devices",
+    "troubles": "gateway.commands.troubles:troubles",
     "quarantine": "gateway.commands.views:quarantine",
     "energy": "sigap.energy:energy",
     "frame": "sigap.frame:frame",

@@ -8,8 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.registry.devices import find_device
 from gateway.store.engine import Store
 from gateway.store.schema import alarms, counts, devices, events, incidents
+from gateway.supervision import commands, crashes, troubles
+
+TRACED = ("activation", "stage", "duress")  # what of an event's data is in the trace
 
 
 class View:
@@ -45,9 +49,33 @@ class View:
                 "silent": bool(row.silent),
                 "position": None if row.lat_e7 is None else (row.lat_e7 / 1e7, row.lon_e7 / 1e7),
                 "accuracy_m": row.accuracy_m,
+                "cancelled_us": None if row.cancelled_at is None else row.cancelled_at - self._zero_us,
+                "duress": bool(row.duress),
+                "moved": bool(row.moved),
+                "doubtful": bool(row.doubtful),
             }
             for row in found
         ]
+
+    def upkeep(self, name: str) -> dict[str, Any]:
+        """{"troubles": names of those that last, "had": of all, "commands": [{"says", "state", "answer"}], "crashes":
+        texts}; what is known of a device beside its alarms, the oldest first."""
+        with self._store.read() as conn:
+            device = find_device(conn, name)
+            assert device is not None
+            lasting, ended = (
+                [each["name"] for each in troubles.listed(conn, lasting=is_so, limit=300, device_id=device.id)]
+                for is_so in (True, False)
+            )
+            return {
+                "troubles": lasting[::-1],
+                "had": (ended[::-1] + lasting[::-1]),
+                "commands": [
+                    {key: each[key] for key in ("says", "state", "answer")}
+                    for each in reversed(commands.listed(conn, device.id, 1000))
+                ],
+                "crashes": [each["text"] for each in reversed(crashes.listed(conn, device.id))],
+            }
 
     def events(self, after: int) -> list[dict[str, Any]]:
         query = sa.select(events, devices.c.name).join(incidents, incidents.c.id == events.c.incident_id)
@@ -62,7 +90,7 @@ class View:
                 "incident": self.number(row.incident_id),
                 "device": row.name,
                 "actor": row.actor,
-                **{key: value for key, value in json.loads(row.data).items() if key in ("activation", "stage")},
+                **{key: value for key, value in json.loads(row.data).items() if key in TRACED},
             }
             for row in found
         ]

@@ -1,9 +1,10 @@
 """Reads the light language from a board's pin log: from the light alone, knowing nothing of the firmware.
 
 The language (ms): sending on 80 off 170; received on 1000 off 1000; acknowledged on 200 off 200 on 200 off
-1000; dispatched steady on. In test mode: on 60 off 940; a test sending on 500 off 500; a test received on 300 off 150,
-on 300 off 150, on 300 off 900. All repeat. The buzzer says received with one tone, acknowledged with two, dispatched
-with three, a test received with four.
+1000; dispatched steady on; not received, still trying on 600 off 200; cancelled on 100 off 100 on 100 off 700. In test
+mode: on 60 off 940; a test sending on 500 off 500; a test received on 300 off 150, on 300 off 150, on 300 off 900. All
+repeat. The buzzer says received and cancelled with one tone, acknowledged with two, dispatched with three, a test
+received with four.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ TONE_GAP_MS = 500  # tones closer than this belong together
 PATTERNS: dict[str, tuple[tuple[int, ...], bool]] = {
     "acknowledged": ((200, 200, 200, 1000), True),
     "received": ((1000, 1000), True),
+    "cancelled": ((100, 100, 100, 700), True),
     "sending": ((80, 170), False),
+    "not received": ((600, 200), False),
 }
 # The light of a button in test mode speaks these only.
 TEST_PATTERNS: dict[str, tuple[tuple[int, ...], bool]] = {
@@ -29,7 +32,7 @@ TEST_PATTERNS: dict[str, tuple[tuple[int, ...], bool]] = {
     "test mode": ((60, 940), False),
 }
 EVERY_PATTERN = {**PATTERNS, **TEST_PATTERNS}  # in this order: what fits a real word is one
-WORDS = ("sending", "received", "acknowledged", "dispatched")
+WORDS = ("sending", "received", "acknowledged", "dispatched", "not received", "cancelled")
 
 
 class Said(NamedTuple):

@@ -78,6 +78,16 @@ class Board(Power):
             from hal.sleep import Sleep
         return Sleep(self)
 
+    def is_open(self):
+        """The case was opened. No board of this version has a contact for it."""
+        return False
+
+    def set_clock(self, unix_ms):
+        """The gateway has told the time."""
+        from hal import clock
+
+        clock.told(unix_ms // 1000)
+
     def rssi_dbm(self):
         """Of the WiFi connection; 0 when there is none."""
         return self.wifi.rssi_dbm()

@@ -13,6 +13,7 @@ import panic_wire
 from panic import say
 from panic.files import Files
 
+AWAKE_HEARTBEAT_S = 300
 # What must be free when all is loaded, so that a full journal fits beside what sleeps: tests/system/test_board_heap.py.
 # A chip's objects are smaller than those of 64 bits, by 1.4.
 SLEEPER_BYTES = 42000 if sys.maxsize >> 32 else 30000
@@ -53,7 +54,8 @@ def button():
             % (settings.power, gc.mem_free(), SLEEPER_BYTES)
         )
         settings.power = "mains"
-        _unload(panic, "sleeper", "power", "kept")
+        settings.heartbeat_s = min(settings.heartbeat_s, AWAKE_HEARTBEAT_S)
+        panic.unload("sleeper", "power", "kept")
         _unload(hal, "sleep", "deep")
     return App(board, settings, files, make_bearer=make_bearer)  # pyright: ignore[reportArgumentType]
 
@@ -62,10 +64,10 @@ def _load_settings(files):
     from panic.settings import load
 
     try:
-        return load(files)
+        return load(files, say)
     finally:
         # What checks them and derives keys has done its work; its RAM is worth more to the alarms.
-        _unload(panic, "settings", "network_settings")
+        panic.unload("settings", "schema", "network_settings")
         _unload(panic_wire, "keys")
         _unload(mqtt, "tls")
 
@@ -76,7 +78,7 @@ def _power_mode(settings, board):
     try:
         return mode_of(settings, board, say)
     finally:
-        _unload(panic, "modes")
+        panic.unload("modes")
 
 
 def _load_sleeper(power):

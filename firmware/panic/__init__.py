@@ -6,3 +6,12 @@ FIRMWARE = (0, 1, 0)
 def say(line):
     """The log: one line on the console."""
     print("sigap:", line)
+
+
+def unload(*names):
+    """Give back the RAM of modules of this package that have done their work; they are loaded again when needed."""
+    import sys
+
+    for name in names:
+        if sys.modules.pop("panic." + name, None):
+            delattr(sys.modules["panic"], name)

@@ -1,9 +1,9 @@
 """Composes the button with asyncio: a task for each thing that happens, and a reset when one of them crashes.
 
 `board` is a hal.board.Board. It has: button (flag, take(), is_down(), began_down, lost), lamp (led(on),
-tone(hz)), gps (async read()) or None, wifi (async run(networks, keep_address, on_up),
-look(portal), answered()), feed(), reset(), battery_mv(),
-rssi_dbm(), reset_cause(); and sleep(deep) (hal.sleep.Sleep) where settings.power is "light" or "deep".
+colour(rgb), tone(hz), shake(on)), gps (async read()) or None, wifi (async run(networks,
+keep_address, on_up), look(portal), answered(), trouble), set_clock(unix_ms), feed(), reset(),
+battery_mv(), rssi_dbm(), reset_cause(); and sleep(deep) (hal.sleep.Sleep) where settings.power is "light" or "deep".
 button also has mark(), counted(), is_quiet() (see hal/button.py).
 """
 
@@ -15,14 +15,16 @@ from panic.bearers import WifiBearer
 from panic.device import Device
 from panic.lights import TONE_HZ
 from panic.nmea import Nmea
-from panic.presses import ACTIVATION, HELD, HOLD, HOLD_MS, STUCK, Presses
-from panic.ticks import ticks_add, ticks_ms
+from panic.presses import ACTIVATION, CHATTER, FREED, HELD, HOLD, HOLD_MS, LONG, RESTED, STUCK, STUCK_MS, Presses
+from panic.ticks import Elapsed, least, ticks_add, ticks_ms
 from panic.wait import print_exception, wait
-from panic_wire import bodies
+from panic_wire.bodies import BUTTON_STUCK, EDGES_LOST, NETWORK, ON_BACKUP
+from panic_wire.bodies import HOLD as HOLD_GESTURE
 
 IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
 FEED_MS = 5000
 CRASH_MS = 1000
+NO_WAY_MS = 60000  # so long without a way to the broker is trouble
 
 
 class App:
@@ -35,7 +37,9 @@ class App:
         self.device = Device(settings, files, ticks_ms(), log)
         self._make_bearer = make_bearer
         self._in_flight = 0
+        self.attempt = None  # the task that carries what is no alarm, while it does
         self._online_due = False
+        self._lost = None  # how long there has been no way to the broker
 
     def run(self):
         """Start every task and stay."""
@@ -49,8 +53,10 @@ class App:
         self.wake_heartbeat = asyncio.Event()
         self.wake_power = asyncio.Event()
         self._failed = asyncio.Event()
+        self.device.set_clock = self._board.set_clock
+        self.device.rare("crash", "resume", self._board.reset_cause(), ticks_ms())
         self._bearer = self._make_bearer(self._settings, self._frame_down, self._bearer_up, self._log, self._go_dark)
-        self._bearer.on_down = self._board.wifi.look
+        self._bearer.on_down = self._bearer_down  # pyright: ignore[reportAttributeAccessIssue]
         self.judge = Presses(
             self._board.button.began_down,
             self._settings.window_ms,
@@ -98,9 +104,14 @@ class App:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._log("task %s crashed" % name)
-            print_exception(error)
+            self._crashed(name, error)
         self._failed.set()
+
+    def _crashed(self, name, error):
+        """Say it, and keep its last lines for the gateway."""
+        self._log("task %s crashed" % name)
+        print_exception(error)
+        self.device.rare("crash", "keep", name, error)
 
     async def _watch_button(self):
         button = self._board.button
@@ -113,7 +124,6 @@ class App:
                 self._presses(presses.counted(counted[0], counted[1], ticks_ms(), button.is_down()))
             self._drain(button)
             self._presses(presses.poll(ticks_ms(), button.is_down()))
-            self.device.supervision.lost_edges = button.lost
             wait_ms = presses.wait_ms(ticks_ms())
             if wait_ms is None:
                 self.wake_power.set()
@@ -129,17 +139,25 @@ class App:
         for kind, ticks in found:
             if kind in (ACTIVATION, HOLD):
                 if kind == HOLD:
-                    self.device.activate(ticks_add(ticks, HOLD_MS), ticks_ms(), bodies.HOLD)
+                    self.device.activate(ticks_add(ticks, HOLD_MS), ticks_ms(), HOLD_GESTURE)
                 else:
                     self.device.activate(ticks, ticks_ms())
                 self._changed()
                 self._bearer.hurry()
+            elif kind == LONG:
+                if self.device.cancel(ticks, ticks_ms()):
+                    self._changed()
             elif kind == HELD:
                 self.device.begin_test(ticks_ms())
                 self._changed()
-            elif kind == STUCK:
-                self.device.supervision.stuck = True
-                self._log("trouble: the button is stuck")
+            elif kind in (STUCK, FREED):
+                # Held for so long it is no wish for a test either: what is pressed after that is meant.
+                self.device.end_test(ticks_ms())
+                self.device.trouble(BUTTON_STUCK, kind == STUCK, STUCK_MS // 1000, ticks_ms())
+                self._changed()
+            elif kind in (CHATTER, RESTED):
+                self.device.trouble(EDGES_LOST, kind == CHATTER, self._board.button.lost, ticks_ms())
+                self._wake_sender.set()
 
     def _changed(self):
         self.wake_lights.set()
@@ -155,16 +173,28 @@ class App:
 
     def _bearer_up(self):
         self._board.wifi.answered()
+        self._lost = None
+        self.device.trouble(NETWORK, self._bearer.client.on_backup, ON_BACKUP, ticks_ms())
         self.device.came_up()
         self._online_due = True
         self._wake_sender.set()
         self.wake_heartbeat.set()
 
+    def _bearer_down(self, portal):
+        self._board.wifi.look(portal)
+        now = ticks_ms()
+        if self._lost is None:
+            self._lost = Elapsed(now)
+        elif self._lost.ms(now) > NO_WAY_MS:
+            self.device.rare("watch", "no_way", self._board.wifi, self._bearer.client.cause, now)
+
     def _go_dark(self):
         self._board.button.mark()
         # A light that stands still while a name is looked up would look like the steady one: dark says nothing.
         self._board.lamp.led(False)
+        self._board.lamp.colour(0)
         self._board.lamp.tone(0)
+        self._board.lamp.shake(False)
         self.wake_lights.set()
 
     async def _shine(self):
@@ -172,13 +202,18 @@ class App:
         lights = self.device.lights
         while True:
             now = ticks_ms()
-            test_ms = self.device.test_wait_ms(now)
-            on, led_ms = lights.led(now)
-            sounding, tone_ms = lights.buzzer(now)
+            waits = [self.device.test_wait_ms(now), self.device.late_wait_ms(now)]
+            on, ms = lights.led(now)
+            waits.append(ms)
             lamp.led(on)
-            lamp.tone(TONE_HZ if sounding else 0)
-            waits = [ms for ms in (led_ms, tone_ms, test_ms) if ms is not None]
-            await wait(self.wake_lights, min(waits) if waits else None)
+            lamp.colour(lights.colour if on else 0)
+            on, ms = lights.buzzer(now)
+            waits.append(ms)
+            lamp.tone(TONE_HZ if on else 0)
+            on, ms = lights.shaker(now)
+            waits.append(ms)
+            lamp.shake(on)
+            await wait(self.wake_lights, least(waits))
 
     async def _send(self):
         while True:
@@ -187,21 +222,33 @@ class App:
                 await wait(self._wake_sender)
                 continue
             alarm = self.device.sender.due(now) if self._in_flight < IN_FLIGHT else None
-            if alarm is None:
-                await wait(self._wake_sender, self.device.sender.wait_ms(now))
+            if alarm:
+                self._in_flight += 1
+                frame = self.device.alarm_frame(alarm, now, self._board.battery_mv())
+                # Kept by the alarm, because CPython's loop would let it go.
+                alarm.attempt = asyncio.create_task(self._attempt(alarm, frame))
                 continue
-            self._in_flight += 1
-            frame = self.device.alarm_frame(alarm, now, self._board.battery_mv())
-            # Kept by the alarm, because CPython's loop would let it go.
-            alarm.attempt = asyncio.create_task(self._guard_attempt(alarm, frame))
+            # One at a time, and only when no alarm is on its way: one that comes up meanwhile finds room beside it.
+            other_ms = None
+            if not self._in_flight:
+                frame = self.device.other_frame(now, self._board.battery_mv())
+                if frame:
+                    self._in_flight += 1
+                    self.attempt = asyncio.create_task(self._attempt(self, frame))
+                    continue
+                other_ms = self.device.other_wait_ms(now, self._board.battery_mv())
+            alarm_ms = self.device.sender.wait_ms(now) if self._in_flight < IN_FLIGHT else None
+            await wait(self._wake_sender, least((alarm_ms, other_ms)))
 
-    async def _guard_attempt(self, alarm, frame):
+    async def _attempt(self, alarm, frame):
+        """Carry a frame of an alarm, or of nothing in particular (then `alarm` is this App)."""
         try:
             await self._carry(frame)
         except Exception as error:
-            self._log("an attempt crashed")
-            print_exception(error)
+            self._crashed("attempt", error)
             self._failed.set()
+        if alarm is self and self.device.wants_restart and not self.device.answer_due:
+            self._failed.set()  # a command; its answer is sent
         alarm.attempt = None
         self._in_flight -= 1
         self._wake_sender.set()
@@ -230,6 +277,7 @@ class App:
                     self._log("%s: %s" % (self._bearer.name, error))
             if supervision.wait_ms(now) == 0:
                 await self._carry(self.device.heartbeat_frame(self._board, now))
+                self._wake_sender.set()
                 if supervision.unanswered > 3:
                     self._log("trouble: %d heartbeats without an answer" % supervision.unanswered)
             await wait(self.wake_heartbeat, supervision.wait_ms(ticks_ms()))
@@ -245,4 +293,4 @@ class App:
             data = await self._board.gps.read()
             now = ticks_ms()
             for sentence in nmea.feed(data):
-                self.device.position.take(sentence, now)
+                self.device.take_sentence(sentence, now)

@@ -4,8 +4,7 @@ import sys
 
 import mqtt
 from mqtt.client import Client
-from panic_wire import topics
-from panic_wire.header import HEARTBEAT
+from panic_wire.header import ALARM, CANCEL, TEST
 
 SEND_TIMEOUT_MS = 5000
 RECONNECT_MAX_MS = 5000
@@ -22,10 +21,14 @@ class WifiBearer:
     name = "wifi"
 
     def __init__(self, settings, on_frame, on_up, log=print, on_block=None):
+        import panic_wire.topics
+
+        topics = panic_wire.topics
         name = topics.device_name(settings.device)
         self._up_topic = topics.up(name)
         self._state_topic = topics.state(name)
         self._down_topic = topics.down(name)
+        self._online = topics.ONLINE
         self._on_frame = on_frame
         self.client = Client(
             settings.broker_host,
@@ -44,6 +47,8 @@ class WifiBearer:
             server_hostname=settings.broker_hostname,
             backup=settings.broker_backup,
         )
+        # It has said its names; a button needs them once.
+        del panic_wire.topics, sys.modules["panic_wire.topics"]
         self.on_early = self.on_down = None
         self._on_up = on_up
         self.client.on_up = self._up  # pyright: ignore[reportAttributeAccessIssue]
@@ -69,11 +74,11 @@ class WifiBearer:
 
     async def say_online(self):
         """Replace the last will on the retained state topic."""
-        await self.client.publish(self._state_topic, topics.ONLINE, qos=1, retain=True)
+        await self.client.publish(self._state_topic, self._online, qos=1, retain=True)
 
     async def send(self, frame):
         """Returns when the broker has it, which is no receipt. OSError or MQTTError when it has not."""
-        urgent = frame[0] & 15 != HEARTBEAT
+        urgent = frame[0] & 15 in (ALARM, CANCEL, TEST)
         await self.client.publish(self._up_topic, frame, qos=1, timeout_ms=SEND_TIMEOUT_MS, urgent=urgent)
 
     def _up(self):

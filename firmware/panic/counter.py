@@ -47,7 +47,8 @@ class Counter:
             self._activation = self._far_above(journal_highest)
             log("counter: no slot can be read; new epoch %08x" % self.epoch)
         # The rest of the block that the last life had reserved is given up: some of it was used.
-        self._next = self._limit
+        self._next = self.first = self._limit
+        self.failed = 0  # the error of the last write, 0 when it was good
         self._volatile = False
 
     def take_counter(self):
@@ -84,7 +85,7 @@ class Counter:
 
     def _new_epoch(self, why):
         self.epoch = self._random_u32()
-        self._next = 0
+        self._next = self.first = 0
         self._log("counter: %s; new epoch %08x" % (why, self.epoch))
 
     def _far_above(self, number):
@@ -126,7 +127,9 @@ class Counter:
             self._files.write(path, body + struct.pack(">I", binascii.crc32(body)))
         except OSError as error:
             self._log("counter: cannot write %s: %s" % (path, error))
+            self.failed = error.errno or 5
             return False
+        self.failed = 0
         self._sequence += 1
         self._write_next = 1 - self._write_next
         return True

@@ -1,7 +1,8 @@
 """The alarms that the gateway has not receipted, on flash; and those it has, until they are closed.
 
-One small file for each alarm in /journal: LittleFS keeps such a file inside its directory's log, so an alarm
-costs an append and seldom an erase. The name carries what must never be lost, the content is under a CRC:
+One small file for each alarm in /journal: LittleFS keeps such a file inside its directory's log, which is what an
+append-only file of our own would be, with a CRC of its own and with compaction; so an alarm costs an append and
+seldom an erase. The name carries what must never be lost, the content is under a CRC:
 
     u0000002a   activation 42, unreceipted: nothing but a receipt takes this name away
     r0000002a   receipted (renamed in one step), kept so that after a power cut the person still learns the
@@ -15,129 +16,107 @@ import binascii
 import struct
 
 DIRECTORY = "/journal"
-CAPACITY = 6  # each also costs RAM while it is open
+CAPACITY = 64
 
 _RECORD = ">4sBBIiiHH"
+_RECORD_BYTES = 22
 _MAGIC = b"SGj1"
 _NO_FIX = -0x80000000
 _U16 = 0xFFFF
 
 
-class Entry:
-    """One alarm on flash. position: (lat_e7, lon_e7, accuracy_m, fix_age_s) at the press, or None."""
-
-    def __init__(self, activation, gesture=1, position=None, receipted=False):
-        self.activation = activation
-        self.gesture = gesture
-        self.position = position
-        self.receipted = receipted
-
-
-def pack(entry):
-    """The record's bytes."""
-    lat, lon, accuracy, fix_age = entry.position or (_NO_FIX, _NO_FIX, None, None)
-    body = struct.pack(
-        _RECORD,
-        _MAGIC,
-        1,
-        entry.gesture,
-        entry.activation,
-        lat,
-        lon,
-        _U16 if accuracy is None else min(accuracy, _U16 - 1),
-        _U16 if fix_age is None else min(fix_age, _U16 - 1),
-    )
+def pack(activation, gesture, position):
+    """The record's bytes. position: (lat_e7, lon_e7, accuracy_m, fix_age_s) at the press, or None."""
+    lat, lon, accuracy, fix_age = position or (_NO_FIX, _NO_FIX, None, None)
+    accuracy = _U16 if accuracy is None else min(accuracy, _U16 - 1)
+    fix_age = _U16 if fix_age is None else min(fix_age, _U16 - 1)
+    body = struct.pack(_RECORD, _MAGIC, 1, gesture, activation, lat, lon, accuracy, fix_age)
     return body + struct.pack(">I", binascii.crc32(body))
 
 
-def unpack(data, activation, receipted):
-    """The Entry of this activation; only its number is known when the bytes are torn."""
-    if data is None or len(data) != struct.calcsize(_RECORD) + 4:
-        return Entry(activation, 1, None, receipted)
+def unpack(data, activation):
+    """(gesture, position) in the record of this activation; (1, None) when the bytes are torn."""
+    if data is None or len(data) != _RECORD_BYTES + 4:
+        return 1, None
     body = data[:-4]
-    if struct.unpack(">I", data[-4:])[0] != binascii.crc32(body):
-        return Entry(activation, 1, None, receipted)
     magic, version, gesture, number, lat, lon, accuracy, fix_age = struct.unpack(_RECORD, body)
-    if magic != _MAGIC or version != 1 or number != activation:
-        return Entry(activation, 1, None, receipted)
-    position = None
-    if lat != _NO_FIX:
-        position = (
-            lat,
-            lon,
-            None if accuracy == _U16 else accuracy,
-            None if fix_age == _U16 else fix_age,
-        )
-    return Entry(activation, gesture, position, receipted)
+    crc = struct.unpack(">I", data[-4:])[0]
+    if crc != binascii.crc32(body) or magic != _MAGIC or version != 1 or number != activation:
+        return 1, None
+    if lat == _NO_FIX:
+        return gesture, None
+    accuracy = None if accuracy == _U16 else accuracy
+    return gesture, (lat, lon, accuracy, None if fix_age == _U16 else fix_age)
 
 
 class Journal:
-    """files: a panic.files.Files. OSError when flash does not take it; the caller goes on sending."""
+    """files: a panic.files.Files. OSError when flash does not take it; the caller goes on sending.
 
-    def __init__(self, files, log=print, capacity=CAPACITY):
+    unreceipted, receipted: the activations that it holds, oldest first. Not to be changed from outside.
+    """
+
+    def __init__(self, files, log=print):
         self._files = files
         self._log = log
-        self._capacity = capacity
-        self._names = {}
+        self.unreceipted = []
+        self.receipted = []
         files.make_directory(DIRECTORY)
         for name in files.names(DIRECTORY):
             number = _activation_in(name)
             if number is None:
                 continue
-            if self._names.get(number, "r") == "r":
-                self._names[number] = name[0]
+            (self.unreceipted if name[0] == "u" else self.receipted).append(number)
+        # After a cut on a filesystem without an atomic rename, both names may be there: then it has no receipt.
+        self.receipted = sorted([number for number in self.receipted if number not in self.unreceipted])
+        self.unreceipted.sort()
 
     def highest(self):
         """The greatest activation number in the journal, 0 when it is empty."""
-        return max(self._names) if self._names else 0
+        return max(self.unreceipted[-1:] + self.receipted[-1:] + [0])
 
-    def entries(self):
-        """Every Entry, oldest activation first."""
-        out = []
-        for number in sorted(self._names):
-            kind = self._names[number]
-            try:
-                data = self._files.read(_path(kind, number))
-            except OSError as error:
-                self._log("journal: cannot read alarm %d: %s" % (number, error))
-                data = None
-            out.append(unpack(data, number, kind == "r"))
-        return out
+    def read(self, activation):
+        """(gesture, position) of an alarm that it holds."""
+        try:
+            data = self._files.read(_path("u" if activation in self.unreceipted else "r", activation))
+        except OSError as error:
+            self._log("journal: cannot read alarm %d: %s" % (activation, error))
+            data = None
+        return unpack(data, activation)
 
     def is_full(self):
         """True when every place holds an unreceipted alarm: a new SOS then merges into the newest one."""
-        return len(self._names) >= self._capacity and "r" not in self._names.values()
+        return len(self.unreceipted) >= CAPACITY
 
-    def add(self, entry):
+    def add(self, activation, gesture=1, position=None):
         """Put an alarm on flash, where it is when this returns: the activation that gave way, or None."""
         gone = None
-        if len(self._names) >= self._capacity:
-            receipted = [number for number in self._names if self._names[number] == "r"]
-            if not receipted:
-                raise ValueError("the journal is full of unreceipted alarms")
-            gone = min(receipted)
+        if self.is_full():
+            raise ValueError("the journal is full of unreceipted alarms")
+        if len(self.unreceipted) + len(self.receipted) >= CAPACITY:
+            gone = self.receipted[0]
             self.close(gone)
         # Known before it is whole: a record that fails half-way is there by its name, and must be removable.
-        self._names[entry.activation] = "u"
-        self._files.write(_path("u", entry.activation), pack(entry))
+        self.unreceipted.append(activation)
+        self._files.write(_path("u", activation), pack(activation, gesture, position))
         return gone
 
     def receipt(self, activation):
         """The gateway has committed this alarm: it is no longer in the list of what must be sent."""
-        if self._names.get(activation) != "u":
-            return
-        self._files.rename(_path("u", activation), _path("r", activation))
-        self._names[activation] = "r"
+        if activation in self.unreceipted:
+            self._files.rename(_path("u", activation), _path("r", activation))
+            self.unreceipted.remove(activation)
+            self.receipted.append(activation)
+            self.receipted.sort()
 
     def close(self, activation):
         """The alarm is closed (or, receipted, gives way to a new one): remove it."""
-        kind = self._names.get(activation)
-        if kind is None:
-            return
-        self._files.remove(_path(kind, activation))
-        # After a cut on a filesystem without an atomic rename, both names may be there.
-        self._files.remove(_path("r", activation))
-        del self._names[activation]
+        if activation in self.unreceipted:
+            self._files.remove(_path("u", activation))
+            self.unreceipted.remove(activation)
+            self.receipted.append(activation)
+        if activation in self.receipted:
+            self._files.remove(_path("r", activation))
+            self.receipted.remove(activation)
 
 
 def _path(kind, number):

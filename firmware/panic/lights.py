@@ -1,11 +1,19 @@
-"""What the one LED and the buzzer say. Pure: ask led(now) and buzzer(now), again after the wait they give.
+"""What the button shows, sounds and shakes. Pure: ask led(now) and buzzer(now), again after the wait they give.
 
-The person learns the truth and only the truth: sending, received, police have seen it, help is coming.
+The person learns the truth and only the truth: sending, received, police have seen it, help is coming; and, a minute
+after the press, that it has not been received and is still being tried. A silent device says nothing, but in test mode;
+a setting lets it shake once, shortly, when the alarm was received.
 """
 
-from panic.alarm import SENDING
 from panic.ticks import ticks_diff
-from panic_wire.header import ACCEPTED, ACKNOWLEDGED, CLOSED, DISPATCHED, ON_SCENE, RECEIPT
+
+# What there is to say. 0 to 6 are an alarm's stages (panic.alarm.SENDING, then those of panic_wire).
+IDLE = 6  # closed, or nothing open
+NOT_RECEIVED = 7
+CANCELLED = 8
+TEST_IDLE = 9
+TEST_SENDING = 10
+TEST_RECEIVED = 11
 
 # on, off, on, off ... in ms, repeating; () is off and STEADY is on, both without end.
 OFF = ()
@@ -13,57 +21,68 @@ STEADY = (-1,)
 FAST = (80, 170)
 SLOW = (1000, 1000)
 TWICE = (200, 200, 200, 1000)
-
-# What is told at each stage: (LED pattern, buzzer tones). None is idle: no open alarm.
-LANGUAGE = {
-    None: (OFF, 0),
-    SENDING: (FAST, 0),
-    RECEIPT: (SLOW, 1),
-    ACCEPTED: (SLOW, 1),
-    ACKNOWLEDGED: (TWICE, 2),
-    DISPATCHED: (STEADY, 3),
-    ON_SCENE: (STEADY, 3),
-    CLOSED: (OFF, 0),
-}
-# The same in test mode, so that nobody takes a test for help that comes; a silent device shows it as well. None: test
-# mode, no test yet.
+LONG = (600, 200)
+PAIR = (100, 100, 100, 700)
+# In test mode everything is another, so that nobody takes a test for help that comes.
 BLINK = (60, 940)
 HALVES = (500, 500)
 THRICE = (300, 150, 300, 150, 300, 900)
-TEST_LANGUAGE = {None: (BLINK, 1), SENDING: (HALVES, 0)}
-TEST_RECEIVED = (THRICE, 4)
+
+# A colour LED blinks like the LED, in a colour as 0xRRGGBB. Tones and shakes are counted; each is TONE_MS long.
+WHITE = 0x202020
+RED = 0x400000
+BLUE = 0x000040
+GREEN = 0x004000
+YELLOW = 0x302000
+
+# LED, colour, tones, shakes
+TABLE = (
+    (FAST, RED, 0, 0),  # sending
+    (SLOW, BLUE, 1, 1),  # receipt
+    (SLOW, BLUE, 1, 1),  # accepted
+    (TWICE, BLUE, 2, 2),  # acknowledged
+    (STEADY, GREEN, 3, 3),  # dispatched
+    (STEADY, GREEN, 3, 3),  # on scene
+    (OFF, 0, 0, 0),  # idle
+    (LONG, RED, 0, 0),  # not received, still trying
+    (PAIR, YELLOW, 1, 1),  # cancelled
+    (BLINK, WHITE, 1, 0),  # test mode
+    (HALVES, WHITE, 0, 0),  # a test is being sent
+    (THRICE, WHITE, 4, 1),  # test received
+)
 TONE_MS = 200
 TONE_HZ = 2000
 
 
 class Lights:
-    """show(stage, now) when the newest open alarm's stage changes; None when there is none.
+    """show(what, now) when what is to be said changes. settings: silent and vibrate_on_receipt are looked at."""
 
-    A silent device shows nothing, but in test mode.
-    """
-
-    def __init__(self, silent=False):
-        self._silent = silent
+    def __init__(self, settings):
+        self._settings = settings
         self._pattern = OFF
-        self._tones = 0
         self._since = 0
+        self._told = IDLE
         self._tones_since = 0
-        self._tones_left = 0
+        self._tones = 0
+        self._shakes = 0
+        self.colour = 0
 
-    def show(self, stage, now, quietly=False, test=False):
-        """Say a stage. quietly: after a reboot, with no tones for what the person has heard before."""
-        pattern, tones = TEST_LANGUAGE.get(stage, TEST_RECEIVED) if test else LANGUAGE[stage]
-        if self._silent and not test:
-            pattern, tones = OFF, 0
+    def show(self, what, now, quietly=False):
+        """Say it. quietly: after a reboot, with no tones for what the person has heard before."""
+        pattern, self.colour, tones, shakes = TABLE[what]
+        if self._settings.silent and what < TEST_IDLE:
+            hears = self._settings.vibrate_on_receipt and 0 < what < IDLE and self._told in (0, NOT_RECEIVED)
+            pattern, self.colour, tones, shakes = OFF, 0, 0, 1 if hears else 0
         if pattern != self._pattern:
-            # A lit light that goes on being lit would look like the steady one: a new "sending" begins dark then.
-            begins_dark = stage == SENDING and pattern != OFF and self.led(now)[0]
+            # A lit light that goes on being lit would look like the steady one: what starts anew begins dark then.
+            begins_dark = what in (0, CANCELLED) and pattern != OFF and self.led(now)[0]
             self._pattern = pattern
             self._since = (now - pattern[0]) & 0x3FFFFFFF if begins_dark else now
-        if tones != self._tones:
-            self._tones = tones
+        if TABLE[what] != TABLE[self._told]:
             self._tones_since = now
-            self._tones_left = 0 if quietly else tones
+            self._tones = 0 if quietly else tones
+            self._shakes = 0 if quietly else shakes
+        self._told = what
 
     def led(self, now):
         """(on, ms until it changes or None)."""
@@ -88,11 +107,19 @@ class Lights:
 
     def buzzer(self, now):
         """(sounding, ms until it changes or None): tones of TONE_MS with as much silence between them."""
-        if not self._tones_left:
+        return self._pulse(self._tones, now)
+
+    def shaker(self, now):
+        """(shaking, ms until it changes or None), as the buzzer."""
+        return self._pulse(self._shakes, now)
+
+    def _pulse(self, count, now):
+        if not count:
             return False, None
         place = ticks_diff(now, self._tones_since)
         step = place // TONE_MS
-        if step >= 2 * self._tones_left - 1:
-            self._tones_left = 0
+        if step >= 2 * max(self._tones, self._shakes) - 1:
+            self._tones = self._shakes = 0
+        if step >= 2 * count - 1:
             return False, None
         return step % 2 == 0, TONE_MS - place % TONE_MS

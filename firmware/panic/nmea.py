@@ -1,27 +1,17 @@
 """NMEA 0183 from a GNSS receiver: RMC, GGA and GSA of any talker, in integers.
 
 An ESP32's floats have 24 bits, which is metres at this longitude: positions are integers of 1e-7 degree.
-Field numbers as in NMEA 0183 v4.11 and the u-blox M8 protocol description (sections RMC, GGA, GSA).
+Field numbers as in NMEA 0183 v4.11 and the u-blox M8 protocol description (sections RMC, GGA, GSA). GSV (satellites in
+view) is passed over on purpose: there is no place in a frame for it, and what of it counts is in the fix or its
+absence.
+
+A sentence is a tuple: kind ("RMC", "GGA", "GSA"), valid (the receiver has a fix), lat_e7, lon_e7 (1e-7 degree),
+hdop_x10 (HDOP times ten), estimated (dead reckoning: good for a position, but with no accuracy). None: it does not
+say.
 """
 
 # The standard says 82 with CR and LF; receivers with long GSA lines say more.
 MAX_LINE_BYTES = 120
-
-
-class Sentence:
-    """What one line said. kind: "RMC", "GGA" or "GSA". Fields that it does not have are None.
-
-    valid: the receiver has a fix. lat_e7, lon_e7: 1e-7 degree. hdop_x10: HDOP times ten.
-    estimated: dead reckoning, good for a position but with no accuracy.
-    """
-
-    def __init__(self, kind, valid, lat_e7=None, lon_e7=None, hdop_x10=None, estimated=False):
-        self.kind = kind
-        self.valid = valid
-        self.lat_e7 = lat_e7
-        self.lon_e7 = lon_e7
-        self.hdop_x10 = hdop_x10
-        self.estimated = estimated
 
 
 class Nmea:
@@ -38,7 +28,7 @@ class Nmea:
         self.long = 0
 
     def feed(self, data):
-        """A list of Sentence, mostly empty."""
+        """A list of sentences, mostly empty."""
         out = []
         for byte in data:
             if byte == 0x24:  # "$" begins a line, even inside one whose end was lost
@@ -68,7 +58,7 @@ class Nmea:
 
 
 def parse(line):
-    """The Sentence of a line without "$" and line end; None for other sentences; ValueError when damaged."""
+    """The sentence of a line without "$" and line end; None for other sentences; ValueError when damaged."""
     star = len(line) - 3
     if star < 6 or line[star] != 0x2A:
         raise ValueError("no checksum")
@@ -100,24 +90,24 @@ def _rmc(fields):
     _need(fields, 10)
     mode = fields[12] if len(fields) > 12 else "A"
     if fields[2] != "A" or mode in ("N", "M", "S"):
-        return Sentence("RMC", False)
+        return "RMC", False, None, None, None, False
     lat, lon = _position(fields, 3)
-    return Sentence("RMC", True, lat, lon, estimated=mode == "E")
+    return "RMC", True, lat, lon, None, mode == "E"
 
 
 def _gga(fields):
     # 2-5 position, 6 quality (0 none, 6 estimated, 7 typed in, 8 simulated), 8 HDOP
     _need(fields, 9)
     if fields[6] in ("", "0", "7", "8"):
-        return Sentence("GGA", False)
+        return "GGA", False, None, None, None, False
     lat, lon = _position(fields, 2)
-    return Sentence("GGA", True, lat, lon, _tenths(fields[8]), fields[6] == "6")
+    return "GGA", True, lat, lon, _tenths(fields[8]), fields[6] == "6"
 
 
 def _gsa(fields):
     # 2 fix (1 none, 2 2D, 3 3D), 16 HDOP
     _need(fields, 17)
-    return Sentence("GSA", fields[2] in ("2", "3"), hdop_x10=_tenths(fields[16]))
+    return "GSA", fields[2] in ("2", "3"), None, None, _tenths(fields[16]), False
 
 
 def _need(fields, count):

@@ -1,28 +1,15 @@
-"""How often an unreceipted alarm is sent again: a value, printed and tested, not loops scattered about."""
+"""How often what has no receipt is sent again: values, printed by the tests, not loops scattered about."""
+
+FIRST_MS = 1000
+CAP_MS = 30000
+JITTER_PERCENT = 25
 
 
-class RetryPolicy:
-    """Waits grow by doubling from first_ms to cap_ms, each less up to jitter_percent; they never end."""
-
-    def __init__(self, first_ms=1000, cap_ms=30000, jitter_percent=25):
-        self.first_ms = first_ms
-        self.cap_ms = cap_ms
-        self.jitter_percent = jitter_percent
-
-    def wait_ms(self, tries, random_u32):
-        """Milliseconds to wait after the `tries`-th attempt (1 for the first)."""
-        whole = self.first_ms
-        for _ in range(tries - 1):
-            whole *= 2
-            if whole >= self.cap_ms:
-                whole = self.cap_ms
-                break
-        spread = whole * self.jitter_percent // 100
-        return whole - (random_u32() % (spread + 1) if spread else 0)
-
-    def __repr__(self):
-        return "RetryPolicy(first_ms=%d, cap_ms=%d, jitter_percent=%d)" % (
-            self.first_ms,
-            self.cap_ms,
-            self.jitter_percent,
-        )
+def retry_ms(tries, random_u32):
+    """Milliseconds to wait after the `tries`-th attempt: doubling up to CAP_MS, less up to the jitter; without end."""
+    whole = FIRST_MS
+    while tries > 1 and whole < CAP_MS:
+        whole *= 2
+        tries -= 1
+    whole = min(whole, CAP_MS)
+    return whole - random_u32() % (whole * JITTER_PERCENT // 100 + 1)

@@ -1,11 +1,15 @@
-"""/device.json, as provisioning writes it: read and checked, with errors that say what to put right."""
+"""/device.json: read, checked with errors that say what to put right, and changed, whole or not at all."""
 
 import binascii
 import json
 
+from panic.schema import ABSENT, BOOL, CHOICE, HEX, INT, SCHEMA
 from panic_wire.keys import broker_password, downlink_key, uplink_key
 
 PATH = "/device.json"
+NEW = "/device.new"
+OLD = "/device.old"
+SLEEPING_HEARTBEAT_S = 3600
 
 
 class SettingsError(ValueError):
@@ -13,7 +17,8 @@ class SettingsError(ValueError):
 
 
 class Settings:
-    """Checked settings, named as in /device.json, flattened; device is an int.
+    """Checked settings, named as in /device.json with _ for the dot; device is an int; site (lat_e7, lon_e7, moved_m)
+    or None.
 
     In place of the root key there is what is derived from it: uplink_key, downlink_key, broker_password.
     No methods: main.py unloads this module when it has the settings, and a method would hold it in RAM.
@@ -24,45 +29,69 @@ def check(values):
     """The Settings in a parsed /device.json. SettingsError names everything that is wrong with it."""
     problems = []
     found = Settings()
-    top = _Table(values, "", problems)
-    found.device = _device(top, problems)
-    root_key = _root_key(top, problems)
-    wifi = top.table("wifi")
-    found.wifi_networks = [(wifi.text("ssid", 1, 32), wifi.text("password", 0, 64, ""))]
-    found.wifi_keep_address = wifi.boolean("keep_address")
-    broker = top.table("broker")
-    found.broker_host = broker.text("host", 1, 253)
-    found.broker_port = broker.number("port", 1, 65535, 1883)
-    found.broker_ssl = found.broker_hostname = found.broker_backup = None
-    found.clock_floor_s = 0
-    found.board = top.text("board", 1, 32)
-    found.silent = top.boolean("silent")
-    found.fixed_site = top.boolean("fixed_site")
-    # None: mains. hal/start.py refuses what would not run.
-    found.power = top.choice("power", ("mains", "light", "deep"))
-    found.hold_is_sos = top.boolean("hold_is_sos")
-    # A button that sleeps wakes for each heartbeat.
-    found.heartbeat_s = top.number("heartbeat_s", 1, 86400, 60 if found.power in (None, "mains") else 3600)
-    found.window_ms = top.number("window_ms", 500, 10000, 2000)
-    found.gap_ms = top.number("gap_ms", 200, 5000, 1000)
+    if not isinstance(values, dict):
+        raise SettingsError("%s must be a table" % PATH)
+    for name, kind, least, most, default, _, _ in SCHEMA:
+        group, _, last = name.rpartition(".")
+        table = values.get(group, {}) if group else values
+        if not isinstance(table, dict):
+            problem = "%s must be a table" % group
+            if problem not in problems:
+                problems.append(problem)
+            continue
+        value = table.get(last, default)
+        problem = None if value is ABSENT else wrong(kind, least, most, value)
+        if problem:
+            # A secret is said to be wrong, never shown: it may be most of the right one.
+            shown = (
+                "is missing" if value is None else "is wrong" if last in ("password", "root_key") else "is %r" % value
+            )
+            problems.append("%s %s; it must be %s" % (name, shown, problem))
+        setattr(found, name.replace(".", "_"), value)
     if problems:
         raise SettingsError("%s: %s" % (PATH, "; ".join(problems)))
+    if found.power != "mains" and "heartbeat_s" not in values:
+        found.heartbeat_s = SLEEPING_HEARTBEAT_S
+    found.wifi_networks = [(found.wifi_ssid, found.wifi_password)]
+    found.broker_ssl = found.broker_hostname = found.broker_backup = None
+    found.clock_floor_s = 0
+    has_site = found.site_lat_e7 is not ABSENT and found.site_lon_e7 is not ABSENT
+    found.site = (found.site_lat_e7, found.site_lon_e7, found.site_moved_m) if has_site else None
+    root_key = binascii.unhexlify(found.root_key)
+    found.device = int(found.device, 16)
+    found.root_key = None
     found.uplink_key = uplink_key(root_key, found.device)
     found.downlink_key = downlink_key(root_key, found.device)
     found.broker_password = broker_password(root_key, found.device)
     return found
 
 
-def load(files):
-    """The Settings in /device.json. SettingsError when it is missing or wrong."""
-    data = files.read(PATH)
-    if data is None:
-        raise SettingsError("%s is missing: provision this device" % PATH)
+def wrong(kind, least, most, value):
+    """What the value must be, or None when it is that."""
+    if kind == BOOL:
+        return None if value is True or value is False else "true or false"
+    if kind == CHOICE:
+        return None if value in least else "one of " + ", ".join(least)
+    if kind == INT:
+        right = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        return None if right else "a whole number from %d to %d" % (least, most)
+    right = isinstance(value, str) and least <= len(value) <= most
+    if kind == HEX:
+        if right:
+            for letter in value:
+                right = right and letter in "0123456789abcdefABCDEF"
+        return None if right else "%d hex digits" % least
+    return None if right else "a text of %d to %d letters" % (least, most)
+
+
+def _parse(data, files):
     try:
         values = json.loads(data.decode())
+        found = check(values)
+    except SettingsError:
+        raise
     except ValueError as error:
         raise SettingsError("%s is not JSON (%s): provision this device again" % (PATH, error))
-    found = check(values)
     wifi, broker = values["wifi"], values["broker"]
     if "more" in wifi or "tls" in broker or "backup" in broker:
         from panic import network_settings
@@ -73,81 +102,67 @@ def load(files):
     return found
 
 
-class _Table:
-    """One table of the file; what is wrong goes to `problems` by its full name."""
-
-    def __init__(self, values, prefix, problems):
-        self._problems = problems
-        self._prefix = prefix
-        if not isinstance(values, dict):
-            problems.append("%s must be a table" % (prefix[:-1] or "the whole"))
-            values = {}
-        self._values = values
-
-    def _wrong(self, name, want, value):
-        got = "is missing" if value is None else "is %r" % (value,)
-        self._problems.append("%s%s %s; it must be %s" % (self._prefix, name, got, want))
-
-    def table(self, name):
-        return _Table(self._values.get(name), self._prefix + name + ".", self._problems)
-
-    def text(self, name, least, most, default=None):
-        value = self._values.get(name, default)
-        if isinstance(value, str) and least <= len(value) <= most:
-            return value
-        # A password is said to be wrong, never shown.
-        shown = "***" if name == "password" and value is not None else value
-        self._wrong(name, "a text of %d to %d letters" % (least, most), shown)
-        return ""
-
-    def number(self, name, least, most, default):
-        value = self._values.get(name, default)
-        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
-            return value
-        self._wrong(name, "a whole number from %d to %d" % (least, most), value)
-        return default
-
-    def choice(self, name, names):
-        """One of `names`, or None when nothing is said."""
-        value = self._values.get(name)
-        if value is None or value in names:
-            return value
-        self._wrong(name, "one of " + ", ".join(names), value)
-        return None
-
-    def boolean(self, name):
-        value = self._values.get(name, False)
-        if value is True or value is False:
-            return value
-        self._wrong(name, "true or false", value)
-        return False
+def load(files, log=None):
+    """The Settings in /device.json, or, when they cannot be used, those before the last change. SettingsError."""
+    data = files.read(PATH)
+    try:
+        if data is None:
+            raise SettingsError("%s is missing: provision this device" % PATH)
+        return _parse(data, files)
+    except SettingsError as error:
+        old = files.read(OLD)
+        if old is None:
+            raise
+        try:
+            found = _parse(old, files)
+        except SettingsError:
+            raise error
+        if log:
+            log("%s; the settings before are used" % error)
+        return found
 
 
-def _device(top, problems):
-    text = top.text("device", 8, 8)
-    number = _hex(text, 4)
-    if number is None:
-        if text:
-            problems.append("device must be eight hex digits")
-        return 0
-    return int(text, 16)
+def change(files, name, text, settings=None, afar=False):
+    """Set one setting to the value in `text`: None when it is on flash, else why not, and then all is as before.
 
-
-def _root_key(top, problems):
-    value = top._values.get("root_key")
-    key = _hex(value, 16) if isinstance(value, str) else None
-    if key is None:
-        # Never show what is there: it may be most of the key.
-        problems.append("root_key must be 32 hex digits")
-        return bytes(16)
-    return key
-
-
-def _hex(text, length):
-    """Bytes of exactly `length`, or None."""
-    if len(text) != 2 * length:
-        return None
-    for letter in text:
-        if letter not in "0123456789abcdefABCDEF":
-            return None
-    return binascii.unhexlify(text)
+    settings: the running Settings, in which it is changed as well; those without one take effect at the next start.
+    Over serial: mpremote exec "from panic.settings import change;
+    from panic.files import Files; print(change(Files(), 'silent', 'true'))"
+    """
+    for row in SCHEMA:
+        if row[0] == name:
+            break
+    else:
+        return "there is no setting %s" % name
+    _, kind, least, most, _, _, may = row
+    if afar and not may:
+        return "%s is not to be changed from afar" % name
+    value = text
+    if kind == BOOL:
+        value = {"true": True, "false": False}.get(text)
+    elif kind == INT:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+    problem = wrong(kind, least, most, value)
+    if problem:
+        return "%s must be %s" % (name, problem)
+    data = files.read(PATH)
+    try:
+        if data is None:
+            return "%s is missing" % PATH
+        values = json.loads(data.decode())
+        group, _, last = name.rpartition(".")
+        (values.setdefault(group, {}) if group else values)[last] = value
+        check(values)
+        # Whole or not at all: a rename is one step on LittleFS. The one before stays, should this one ever be
+        # unreadable.
+        files.write(NEW, json.dumps(values).encode())
+        files.write(OLD, data)
+        files.rename(NEW, PATH)
+    except (ValueError, OSError) as error:
+        return str(error)
+    if settings:
+        setattr(settings, name.replace(".", "_"), value)
+    return None

@@ -8,6 +8,7 @@ import asyncio
 from panic.power import Power
 from panic.ticks import ticks_add, ticks_diff, ticks_ms
 from panic.wait import wait
+from panic_wire.header import CANCEL
 
 CLOSE_MS = 2000  # for a goodbye to the broker
 # At a check-in the receiver looks for a fix, so that a press finds a young one and the receiver starts hot. It finds
@@ -75,7 +76,8 @@ class Sleeper:
             self._power.alert(now, self._board.battery_mv())
 
     def _is_urgent(self, now):
-        if self._device.test_wait_ms(now) is not None:
+        device = self._device
+        if device.test_wait_ms(now) is not None or device.notices.count(CANCEL) or device.answer_due:
             return True
         return any(alarm.is_unreceipted() or alarm.attempt is not None for alarm in self._device.alarms)
 

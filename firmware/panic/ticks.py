@@ -35,6 +35,12 @@ def ticks_diff(later, earlier):
     return (delta - _HALF) - _HALF if delta >= _HALF else delta
 
 
+def least(waits):
+    """The least of some waits in ms, of which None are without end; None when all are."""
+    waits = [ms for ms in waits if ms is not None]
+    return min(waits) if waits else None
+
+
 class Elapsed:
     """A length of time that outlives the wrap, as long as ms() is asked at least every six days."""
 

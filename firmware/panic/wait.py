@@ -9,7 +9,8 @@ LONGEST_MS = 3600000
 
 async def wait(event, ms=None):
     """Until the event (Event or ThreadSafeFlag) is set, at most ms milliseconds or an hour. Then clear it."""
-    ms = LONGEST_MS if ms is None else min(ms, LONGEST_MS)
+    # Never 0: a mistake that makes a task wait for nothing must leave time to the others.
+    ms = LONGEST_MS if ms is None else max(1, min(ms, LONGEST_MS))
     try:
         await asyncio.wait_for(event.wait(), ms / 1000)
     except asyncio.TimeoutError:

@@ -5,7 +5,7 @@ Outside the button, use the records of panic_wire.frames, whose pack() is made o
 
 import struct
 
-from panic_wire.header import BODY_BYTES, COMMAND, STATUS, TYPE_NAMES, FrameError, need_u32
+from panic_wire.header import BODIES, COMMAND, STATUS, FrameError, need_u32
 
 THREE_PRESSES = 1
 HOLD = 2
@@ -39,6 +39,13 @@ SITE_MOVED = 8
 FIX_JUMPED = 9
 NETWORK = 10
 EDGES_LOST = 11
+
+# Values of the trouble NETWORK.
+NO_NETWORK = 1
+PASSWORD_REFUSED = 2
+NO_NAME_SERVER = 3
+PORTAL_ANSWERS = 4
+ON_BACKUP = 5
 
 # Kinds of report, and the results of a command.
 CRASH_TEXT = 1
@@ -75,11 +82,8 @@ def limited(value, low, high):
 
 def need_body(body, number):
     """FrameError unless the body has the length of its type."""
-    if len(body) != BODY_BYTES[number]:
-        raise FrameError(
-            "bad-body",
-            "%s body is %d bytes; it has %d" % (TYPE_NAMES[number], len(body), BODY_BYTES[number]),
-        )
+    if len(body) != BODIES[number]:
+        raise FrameError("bad-body", 9, number, len(body))
 
 
 def is_position(lat_e7, lon_e7):

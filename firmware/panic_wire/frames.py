@@ -37,7 +37,6 @@ from panic_wire.header import (
     ACKNOWLEDGED,
     ALARM,
     ALARM_UPDATE,
-    BODY_BYTES,
     CANCEL,
     CLOSED,
     COMMAND,
@@ -48,12 +47,10 @@ from panic_wire.header import (
     ON_SCENE,
     RECEIPT,
     REPORT,
-    STAGE_NAMES,
     STATUS,
     TAG_BYTES,
     TEST,
     TROUBLE,
-    TYPE_NAMES,
     VERSION,
     FrameError,
     Header,
@@ -85,6 +82,7 @@ from panic_wire.records import (
     unpack_status,
     unpack_trouble,
 )
+from panic_wire.words import BODY_BYTES, STAGE_NAMES, TYPE_NAMES
 
 __all__ = (
     "ACCEPTED",

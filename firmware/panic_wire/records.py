@@ -19,7 +19,6 @@ from panic_wire.bodies import (
 from panic_wire.header import (
     ALARM,
     ALARM_UPDATE,
-    BODY_BYTES,
     CANCEL,
     COMMAND,
     HEARTBEAT,
@@ -28,9 +27,9 @@ from panic_wire.header import (
     TEST,
     TROUBLE,
     FrameError,
-    Record,
     need_u32,
 )
+from panic_wire.words import BODY_BYTES, Record
 
 GESTURE_NAMES = {THREE_PRESSES: "three presses", bodies.HOLD: "hold"}
 TROUBLE_NAMES = {

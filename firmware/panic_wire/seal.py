@@ -3,7 +3,7 @@
 import struct
 
 from panic_wire.ccm import TagError, ccm_open, ccm_seal
-from panic_wire.header import BODY_BYTES, HEADER_BYTES, TAG_BYTES, FrameError, unpack_header
+from panic_wire.header import BODIES, HEADER_BYTES, TAG_BYTES, FrameError, unpack_header
 
 
 def nonce(header):
@@ -14,8 +14,8 @@ def nonce(header):
 def seal(key, header, body):
     """The frame's bytes. key: uplink_key or downlink_key (16 bytes); body: packed, of its type's length."""
     head = header.pack()
-    if len(body) != BODY_BYTES[header.type]:
-        raise FrameError("bad-body", "body is %d bytes; this type has %d" % (len(body), BODY_BYTES[header.type]))
+    if len(body) != BODIES[header.type]:
+        raise FrameError("bad-body", 9, header.type, len(body))
     return head + ccm_seal(key, nonce(header), head, body, TAG_BYTES)
 
 
@@ -26,5 +26,5 @@ def open_frame(key, frame):
     try:
         body = ccm_open(key, nonce(header), frame[:HEADER_BYTES], frame[HEADER_BYTES:], TAG_BYTES)
     except TagError:
-        raise FrameError("bad-tag", "bad tag: wrong root key, or bytes changed")
+        raise FrameError("bad-tag", 8)
     return header, body

@@ -14,6 +14,7 @@ from gateway.broker.files import require_password
 from gateway.clock import now_us
 from gateway.commands.options import config_option, json_option, print_json, print_table, refresh_broker
 from gateway.commands.people import owner, relative
+from gateway.commands.remote import REMOTE
 from gateway.registry import csv_import, people
 from gateway.registry.devices import Device, add_device, find_device, list_devices, revoke_device
 from gateway.registry.provision import device_settings
@@ -44,12 +45,17 @@ def wifi_options(command: Any) -> Any:
 
 @click.group()
 def device() -> None:
-    """Add, list and revoke devices (buttons). A running broker learns of it at once.
+    """Add, list and revoke devices (buttons), and ask things of them. A running broker learns of changes at once.
 
     \b
     sigap device add shop-1 --owner "Toko Sinar" --out shop-1.json
+    sigap device locate shop-1
     sigap device revoke shop-1
     """
+
+
+for _command in REMOTE:
+    device.add_command(_command)
 
 
 @device.command("add")

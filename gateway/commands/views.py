@@ -10,7 +10,9 @@ import click
 import sqlalchemy as sa
 
 from gateway.commands.options import config_option, json_option, print_json, print_table
+from gateway.commands.troubles import shown
 from gateway.incidents.cloudevents import rfc3339
+from gateway.incidents.facts import cancel_says
 from gateway.ingest import quarantine as kept
 from gateway.ingest.judge import REASONS
 from gateway.settings import load_settings
@@ -19,7 +21,7 @@ from gateway.store.schema import alarms, owners
 from gateway.store.schema import devices as device_rows
 from gateway.store.schema import incidents as incident_rows
 from panic_wire.frames import alarm_id
-from panic_wire.topics import device_name
+from panic_wire.topics import device_id, device_name
 
 limit_option = click.option(
     "--limit",
@@ -54,9 +56,7 @@ def incidents(config_path: Path, as_json: bool, limit: int, only_open: bool) -> 
                 (
                     each["incident"],
                     each["opened_at"],
-                    ("test: " if each["test"] else "") + each["state"]
-                    if each["disposition"] is None
-                    else f"{each['state']} ({each['disposition']})",
+                    _state(each),
                     "yes" if each["accepted"] else "no",
                     each["device_name"],
                     " ".join(alarm["alarm"] for alarm in each["alarms"]),
@@ -83,7 +83,7 @@ def devices(config_path: Path, as_json: bool) -> None:
         return
     print_table(
         [
-            ("name", "device", "online", "last heard", "battery mV", "firmware", "owner"),
+            ("name", "device", "online", "last heard", "battery mV", "firmware", "owner", "troubles"),
             *(
                 (
                     each["name"] + (" (revoked)" if each["revoked"] else ""),
@@ -93,6 +93,7 @@ def devices(config_path: Path, as_json: bool) -> None:
                     str(heartbeat.get("battery_mv") or "-"),
                     ".".join(str(part) for part in heartbeat.get("firmware", ())) or "-",
                     each["owner"] or "-",
+                    " ".join(trouble["trouble"] for trouble in each["troubles"]) or "-",
                 )
                 for each in found
                 for heartbeat in [each["heartbeat"] or {}]
@@ -130,6 +131,13 @@ def quarantine(config_path: Path, as_json: bool, limit: int, reason: str | None)
     )
 
 
+def _state(each: dict[str, Any]) -> str:
+    if each["disposition"] is not None:
+        return f"{each['state']} ({each['disposition']})"
+    cancelled = "" if each["cancel"] is None else f", {each['cancel']}"
+    return ("test: " if each["test"] else "") + each["state"] + cancelled
+
+
 def list_incidents(conn: sa.Connection, limit: int, only_open: bool = False) -> list[dict[str, Any]]:
     """Incidents, newest first, each with its alarms; times RFC 3339, positions in degrees."""
     query = (
@@ -143,6 +151,7 @@ def list_incidents(conn: sa.Connection, limit: int, only_open: bool = False) -> 
     found = {
         row.id: {
             "incident": row.id,
+            "test": bool(row.test),
             "state": row.state,
             "accepted": bool(row.accepted),
             "disposition": row.disposition,
@@ -150,6 +159,7 @@ def list_incidents(conn: sa.Connection, limit: int, only_open: bool = False) -> 
             "device_name": row.name,
             "opened_at": rfc3339(row.opened_at),
             "changed_at": rfc3339(row.changed_at),
+            "cancel": None,
             "alarms": [],
         }
         for row in conn.execute(query)
@@ -157,7 +167,9 @@ def list_incidents(conn: sa.Connection, limit: int, only_open: bool = False) -> 
     ids = list(found)
     for start in range(0, len(ids), 500):
         query = sa.select(alarms).where(alarms.c.incident_id.in_(ids[start : start + 500]))
+        said: dict[str, list[Any]] = {}
         for row in conn.execute(query.order_by(alarms.c.received_at)):
+            said.setdefault(row.incident_id, []).append(row._mapping)
             found[row.incident_id]["alarms"].append(
                 {
                     "alarm": alarm_id(row.device_id, row.activation),
@@ -172,8 +184,14 @@ def list_incidents(conn: sa.Connection, limit: int, only_open: bool = False) -> 
                     "accuracy_m": row.accuracy_m,
                     "fix_at": rfc3339(row.fix_at),
                     "battery_mv": row.battery_mv,
+                    "moved": bool(row.moved),
+                    "doubtful": bool(row.doubtful),
+                    "cancelled_at": rfc3339(row.cancelled_at),
+                    "duress": bool(row.duress),
                 }
             )
+        for incident_id, rows in said.items():
+            found[incident_id]["cancel"] = cancel_says(rows)
     return list(found.values())
 
 
@@ -185,6 +203,9 @@ def list_heard(conn: sa.Connection) -> list[dict[str, Any]]:
         .order_by(device_rows.c.name)
     )
     found = []
+    open_troubles: dict[int, list[dict[str, Any]]] = {}
+    for each in shown(conn, lasting=True):
+        open_troubles.setdefault(device_id(each["device"]), []).append(each)
     for row in conn.execute(query):
         heartbeat = None if row.heartbeat is None else json.loads(row.heartbeat)
         if heartbeat is not None:
@@ -200,6 +221,10 @@ def list_heard(conn: sa.Connection) -> list[dict[str, Any]]:
                 "online": row.online,
                 "last_heard_at": rfc3339(row.last_heard_at),
                 "heartbeat": heartbeat,
+                "troubles": [
+                    {key: each[key] for key in ("trouble", "value", "began_at")}
+                    for each in open_troubles.get(row.id, [])
+                ],
             }
         )
     return found

@@ -22,7 +22,15 @@ STATES = {
     "told": _("the button shows it"),
     "refused": _("came too late"),
     "relatives": _("a relative was told"),
+    "cancelled": _("the person says that it was a mistake"),
+    "alarm_left": _("goes on in another incident"),
 }
+CANCELS = {
+    "duress": _("DURESS"),
+    "mistake": _("says it was a mistake"),
+    "still_in_danger": _("pressed again after a cancel"),
+}
+DURESS_EVENT = _("CANCELLED UNDER DURESS: somebody made the person do it")
 ACTIONS = {
     "acknowledged": _("I have seen it"),
     "dispatched": _("Send unit"),
@@ -54,11 +62,18 @@ def actor_words(actor: str, translate: Translate) -> str:
     return translate(ACTORS.get(kind, kind))
 
 
+def event_words(kind: str, data: dict[str, Any], translate: Translate) -> str:
+    """What happened, for the timeline."""
+    return translate(DURESS_EVENT if kind == "cancelled" and data.get("duress") else STATES[kind])
+
+
 def said(data: dict[str, Any], translate: Translate) -> str:
     """What an actor said with it, for the timeline: the few things that a person wants."""
     parts = [str(data[key]) for key in ("unit", "relative", "note") if data.get(key)]
     if data.get("disposition"):
         parts.insert(0, translate(DISPOSITIONS[data["disposition"]]))
+    if data.get("times", 1) > 1:
+        parts.append(f"{data['times']}×")
     for key in ("stage", "change"):
         if data.get(key):
             word = str(data[key])

@@ -11,9 +11,11 @@ import sqlalchemy as sa
 from gateway.desk.spots import spot, trail
 from gateway.incidents import queries, stages
 from gateway.incidents.events import history
+from gateway.incidents.facts import cancel_says
 from gateway.registry.devices import get_device
 from gateway.registry.people import get_owner
-from gateway.store.schema import alarms, deliveries, devices, events, incidents, owners
+from gateway.store.schema import alarms, counts, deliveries, devices, events, incidents, owners
+from gateway.supervision import crashes, troubles
 from panic_wire.topics import device_name
 
 SHOWN = 100  # incidents on the queue's page: all that are open come first
@@ -24,13 +26,20 @@ NEXT = {
     stages.ON_SCENE: (stages.CLOSED,),
     stages.CLOSED: (),
 }
-_NEWEST = sa.select(sa.func.coalesce(sa.func.max(events.c.id), 0))
+SHOWN_ENDED = 50  # troubles that are over
+CRASH_TEXTS = 3  # of each device
+_CHANGES = sa.select(counts.c.value).where(counts.c.name == troubles.CHANGES).scalar_subquery()
+# Both only ever grow, so their sum does whenever one of them does.
+_NEWEST = sa.select(sa.func.coalesce(sa.func.max(events.c.id), 0) + sa.func.coalesce(_CHANGES, 0))
+_SAID = sa.select(
+    *(alarms.c[name] for name in ("incident_id", "activation", "pressed_at", "cancelled_at", "duress", "moved"))
+)
 _WAITING = sa.select(sa.func.count()).where(incidents.c.state == stages.OPEN, incidents.c.test.is_(False))
 _HANDLED = sa.select(events.c.incident_id, events.c.kind, events.c.actor, events.c.data)
 
 
 def newest_event(conn: sa.Connection) -> int:
-    """The id of the newest event: what is shown is as new as this."""
+    """How new what is shown is: a number that grows with each event, and with what changes of troubles."""
     return conn.execute(_NEWEST).scalar_one()
 
 
@@ -45,6 +54,8 @@ def queue(conn: sa.Connection, zone: ZoneInfo, tests: bool = False) -> list[dict
     count = sa.select(sa.func.count()).where(alarms.c.incident_id == incidents.c.id)
     silent = sa.select(sa.func.max(sa.cast(alarms.c.silent, sa.Integer))).where(alarms.c.incident_id == incidents.c.id)
     bearer = sa.select(sa.func.min(alarms.c.bearer)).where(alarms.c.incident_id == incidents.c.id)
+    forced = sa.exists().where(alarms.c.incident_id == incidents.c.id, alarms.c.duress.is_(True))
+    urgent = sa.case((sa.and_(forced, incidents.c.state != stages.CLOSED), 0), else_=1)
     closed = sa.case((incidents.c.state == stages.CLOSED, 1), else_=0)
     rank = sa.case({name: number for number, name in enumerate(stages.STATES)}, value=incidents.c.state)
     query = (
@@ -61,15 +72,21 @@ def queue(conn: sa.Connection, zone: ZoneInfo, tests: bool = False) -> list[dict
         .join(devices, devices.c.id == incidents.c.device_id)
         .join(owners, owners.c.id == devices.c.owner_id, isouter=True)
         .where(incidents.c.test.is_(tests))
-        .order_by(closed, rank, sa.case((closed == 1, -incidents.c.opened_at), else_=incidents.c.opened_at))
+        .order_by(urgent, closed, rank, sa.case((closed == 1, -incidents.c.opened_at), else_=incidents.c.opened_at))
         .limit(SHOWN)
     )
     found = []
     for row in conn.execute(query).mappings():
         # An alarm that turned out to be real left its test without any.
         times = {"pressed_at": local(row["pressed_at"] or row["opened_at"], zone)}
-        found.append({**row, **times, "opened_at": local(row["opened_at"], zone), "by": None})
+        more = {"by": None, "cancel": None, "moved": False}
+        found.append({**row, **times, "opened_at": local(row["opened_at"], zone), **more})
     by_id = {each["id"]: each for each in found}
+    of: dict[str, list[Any]] = {}
+    for one in conn.execute(_SAID.where(alarms.c.incident_id.in_(by_id))).mappings():
+        of.setdefault(one["incident_id"], []).append(one)
+    for incident_id, listed in of.items():
+        by_id[incident_id] |= {"cancel": cancel_says(listed), "moved": any(one["moved"] for one in listed)}
     kinds = (stages.ACKNOWLEDGED, stages.DISPATCHED)
     for row in conn.execute(_HANDLED.where(events.c.incident_id.in_(by_id), events.c.kind.in_(kinds))):
         by_id[row.incident_id]["by"] = row.actor
@@ -95,12 +112,30 @@ def incident(conn: sa.Connection, incident_id: str, zone: ZoneInfo) -> dict[str,
         "alarms": [{**one, "pressed_at": local(one["pressed_at"], zone)} for one in listed],
         "position": spot(listed, (device.site_lat_e7, device.site_lon_e7)),
         "trail": trail(happened),
-        "events": [
-            {"kind": one.kind, "at": local(one.at, zone), "actor": one.actor, "data": one.data} for one in happened
-        ],
+        "cancel": cancel_says(listed),
+        "moved": any(one["moved"] for one in listed),
+        "doubtful": any(one["doubtful"] for one in listed),
+        "has_fix": any(one["lat_e7"] is not None for one in listed),
+        "events": _timeline(happened, zone),
         "waiting": _waiting(conn, incident_id),
         "next": [step for step in steps if step not in (stages.DISPATCHED, stages.ON_SCENE)] if row["test"] else steps,
     }
+
+
+def troubles_page(conn: sa.Connection, zone: ZoneInfo) -> dict[str, Any]:
+    """{"lasting", "ended": lists of troubles, "crashes": [{"device", "at", "text"}]}, of the devices listed."""
+    lasting = troubles.listed(conn, lasting=True, limit=SHOWN)
+    ended = troubles.listed(conn, lasting=False, limit=SHOWN_ENDED)
+    for each in lasting + ended:
+        for name in ("began_at", "ended_at"):
+            each[name] = None if each[name] is None else local(each[name], zone)
+    crashed = {each["device_id"]: each["device"] for each in lasting + ended if each["name"] == "crashed"}
+    texts = [
+        {"device": name, "at": local(one["at"], zone), "text": one["text"]}
+        for device_id, name in crashed.items()
+        for one in crashes.listed(conn, device_id)[:CRASH_TEXTS]
+    ]
+    return {"lasting": lasting, "ended": ended, "crashes": texts}
 
 
 def open_tests(conn: sa.Connection) -> list[str]:
@@ -118,6 +153,18 @@ def who_did(conn: sa.Connection, incident_id: str, stage: str) -> str | None:
 def local(at: int, zone: ZoneInfo) -> datetime:
     """Microseconds UTC as a time of the district."""
     return datetime.fromtimestamp(at / 1e6, UTC).astimezone(zone)
+
+
+def _timeline(happened: list[stages.Event], zone: ZoneInfo) -> list[dict[str, Any]]:
+    """What happened, oldest first. Of positions that follow each other, the last stands for all: there is one each
+    ten seconds, and the map draws them."""
+    found: list[dict[str, Any]] = []
+    for one in happened:
+        row = {"kind": one.kind, "at": local(one.at, zone), "actor": one.actor, "data": one.data}
+        if found and one.kind == found[-1]["kind"] == stages.POSITION:
+            row["data"] = {**one.data, "times": found.pop()["data"].get("times", 1) + 1}
+        found.append(row)
+    return found
 
 
 def _waiting(conn: sa.Connection, incident_id: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gateway.clock import Clock, now_us
-from gateway.desk import labels, look
+from gateway.desk import labels, look, trouble_words
 from gateway.desk.guard import ANYBODY, COOKIE, HEADERS, STAFF, Guard, Limiter, Visit, set_session
 from gateway.desk.live import Live
 from gateway.desk.spots import spots
@@ -27,6 +27,7 @@ from gateway.registry import logins, operators, units
 from gateway.registry.operators import ADMINISTRATOR
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
+from gateway.supervision.troubles import lasting_count
 from gateway.words import DEFAULT, LANGUAGES, translator
 
 log = logging.getLogger("sigap.desk")
@@ -68,6 +69,7 @@ class Desk:
             ("/tests/closed", "POST", self.close_tests, STAFF),
             ("/incidents/{id}", "GET", self.incident, STAFF),
             ("/incidents/{id}/{stage}", "POST", self.act, STAFF),
+            ("/troubles", "GET", self.troubles, STAFF),
             ("/operators", "GET", self.operators, (ADMINISTRATOR,)),
         ]
         self.table = [(method, path, roles) for path, method, _, roles in pages]
@@ -179,6 +181,12 @@ class Desk:
         language = self._language(visit) if visit.request.query_params.get("page") == "queue" else ""
         return StreamingResponse(self._live.stream(seen, language), media_type="text/event-stream")
 
+    async def troubles(self, visit: Visit) -> Response:
+        newest, (found, unseen) = await asyncio.to_thread(
+            self._read, lambda conn: (look.troubles_page(conn, self._zone), look.unseen(conn))
+        )
+        return self._page(visit, "troubles.html", newest=newest, unseen=unseen, **found)
+
     async def operators(self, visit: Visit) -> Response:
         _newest, (found, offered) = await asyncio.to_thread(
             self._read, lambda conn: (operators.list_operators(conn), units.list_units(conn))
@@ -195,7 +203,13 @@ class Desk:
         emergencies = look.queue(conn, self._zone)
         still_open = [each for each in emergencies if each["state"] != stages.CLOSED]
         tests = look.queue(conn, self._zone, tests=True)
-        return {"incidents": emergencies, "tests": tests, "spots": spots(conn, still_open), "unseen": look.unseen(conn)}
+        return {
+            "incidents": emergencies,
+            "tests": tests,
+            "spots": spots(conn, still_open),
+            "unseen": look.unseen(conn),
+            "lasting": lasting_count(conn),
+        }
 
     def _incident(self, conn: Any, wanted: str) -> dict[str, Any] | None:
         found = look.incident(conn, wanted, self._zone)
@@ -250,6 +264,11 @@ class Desk:
             "_": translate,
             "language": language,
             "states": labels.STATES,
+            "cancels": labels.CANCELS,
+            "what": lambda kind, data: labels.event_words(kind, data, translate),
+            "trouble": lambda name: trouble_words.trouble_words(name, translate),
+            "todo": lambda name: trouble_words.todo_words(name, translate),
+            "value": lambda name, value: trouble_words.value_words(name, value, translate),
             "actions": labels.ACTIONS,
             "dispositions": labels.DISPOSITIONS,
             "by": lambda actor: labels.actor_words(actor, translate),

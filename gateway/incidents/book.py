@@ -15,17 +15,23 @@ import sqlalchemy as sa
 
 from gateway.incidents import cloudevents, queries, stages
 from gateway.incidents.events import record
-from gateway.incidents.facts import age_is_minimum, fix, is_another_fix, pressed_at
+from gateway.incidents.facts import age_is_minimum, fix, is_another_fix, pressed_at, tells_more
 from gateway.outbox import rows
 from gateway.registry.devices import Device, get_device
 from gateway.registry.people import list_relatives
 from gateway.store.schema import alarms, incidents
-from panic_wire.frames import TEST, Alarm, Header
+from panic_wire.frames import TEST, Alarm, Cancel, Header
 from panic_wire.topics import device_name
 
 PRESS_TIME_TELLS_US = 1_000_000  # a press time that moves by less is kept, but no backend is told
 
 Later = Callable[[tuple[int, int]], bool]
+_FLAGS = ("moved", "doubtful")
+# What an alarm takes along when it goes on in another incident (events.py).
+_GOES_ON = (
+    *("activation", "pressed_at", "received_at", "age_is_minimum", "silent", "bearer"),
+    *("lat_e7", "lon_e7", "accuracy_m", "fix_at", "moved", "doubtful", "cancelled_at"),
+)
 
 
 class UnknownIncident(LookupError):
@@ -86,6 +92,42 @@ class Book:
         """What a repeated frame of a committed alarm is answered with; None when that alarm is not here."""
         found = conn.execute(queries.ALARM, {"device": device_id, "of_activation": activation}).first()
         return None if found is None else self._taken(conn, found.incident_id, new=False, wakes=False)
+
+    def take_cancel(self, conn: sa.Connection, device: Device, cancel: Cancel, received_at: int) -> Taken | None:
+        """Take an authentic cancel; None when its alarm is not here (yet): it must not be receipted then.
+
+        It closes nothing and lowers nothing. The first of an alarm is an event, and so is the first under duress;
+        relatives are told of neither. Duress that comes when the incident was closed has been closed too early: the
+        alarm goes on in the device's open incident, or in a new one.
+        """
+        if conn.dialect.name != "sqlite":
+            conn.execute(queries.LOCK_DEVICE, {"device": device.id})
+        key = {"device": device.id, "of_activation": cancel.activation}
+        found = conn.execute(queries.ALARM, key).first()
+        if found is None:
+            return None
+        duress = cancel.duress and not found.duress
+        if found.cancelled_at is not None and not duress:
+            return self._taken(conn, found.incident_id, new=False, wakes=False)
+        incident_id, actor = found.incident_id, f"device:{device_name(device.id)}"
+        closed = conn.execute(queries.INCIDENT, {"incident": incident_id}).one().state == stages.CLOSED
+        if duress and closed and not found.test:
+            incident_id = self._go_on(conn, device, found, actor, received_at)
+        cancelled_at = received_at - cancel.age_ms * 1000
+        values = {"cancelled_at": cancelled_at, "duress": bool(found.duress) or cancel.duress}
+        of_key = (alarms.c.device_id == device.id, alarms.c.activation == cancel.activation)
+        conn.execute(alarms.update().where(*of_key).values(**values))
+        conn.execute(queries.TOUCH, {"incident": incident_id, "at": received_at})
+        said = {"activation": cancel.activation, **values}
+        record(conn, incident_id, received_at, stages.CANCELLED, actor, said)
+        self._tell_backends(conn, incident_id, device, stages.CANCELLED, received_at)
+        return self._taken(conn, incident_id, new=True, wakes=True)
+
+    def is_cancelled(self, conn: sa.Connection, device_id: int, cancel: Cancel) -> bool:
+        """What this cancel says is in the store: a repeated frame of it may be receipted again."""
+        key = {"device": device_id, "of_activation": cancel.activation}
+        found = conn.execute(queries.ALARM, key).first()
+        return found is not None and found.cancelled_at is not None and (bool(found.duress) or not cancel.duress)
 
     def record_stage(
         self,
@@ -149,28 +191,17 @@ class Book:
         bearer: str,
     ) -> Taken:
         is_test = header.type == TEST
-        incident_id = conn.execute(queries.OPEN_INCIDENT, {"device": device.id, "is_test": is_test}).scalar()
-        kind = stages.OPENED if incident_id is None else stages.ALARM_JOINED
-        if incident_id is None:
-            incident_id = rows.new_id(received_at)
-            values = {
-                "id": incident_id,
-                "device_id": device.id,
-                "state": stages.OPEN,
-                "test": is_test,
-                "accepted": False,
-            }
-            times = {"opened_at": received_at, "changed_at": received_at}
-            conn.execute(queries.ADD_INCIDENT, {**values, **times})
-        else:
-            conn.execute(queries.TOUCH, {"incident": incident_id, "at": received_at})
+        incident_id, kind = self._open_incident(conn, device, received_at, is_test=is_test)
+        position = fix(alarm, received_at)
         known = {
             "activation": alarm.activation,
             "pressed_at": pressed_at(alarm, received_at),
             "age_is_minimum": age_is_minimum(alarm),
             "silent": alarm.silent or device.silent,
             "bearer": bearer,
-            **fix(alarm, received_at),
+            "moved": alarm.moved,
+            "doubtful": alarm.doubtful,
+            **position,
         }
         row = {
             "device_id": device.id,
@@ -180,13 +211,39 @@ class Book:
             "counter": header.counter,
             "battery_mv": alarm.battery_mv,
         }
-        conn.execute(queries.ADD_ALARM, {**row, **known})
+        conn.execute(queries.ADD_ALARM, {**row, **known, **_told(position)})
         actor = f"device:{device_name(device.id)}"
         record(conn, incident_id, received_at, kind, actor, {**known, "gesture": alarm.gesture})
         self._tell_backends(conn, incident_id, device, kind, received_at)
         if kind == stages.OPENED or is_test:  # each test shows a relative that it comes
             self._tell_relatives(conn, incident_id, device, kind, received_at)
         return self._taken(conn, incident_id, new=True, wakes=True)
+
+    def _open_incident(
+        self, conn: sa.Connection, device: Device, received_at: int, *, is_test: bool
+    ) -> tuple[str, str]:
+        """The device's open incident, else a new one; and the event that an alarm's coming there is."""
+        found = conn.execute(queries.OPEN_INCIDENT, {"device": device.id, "is_test": is_test}).scalar()
+        if found is not None:
+            conn.execute(queries.TOUCH, {"incident": found, "at": received_at})
+            return found, stages.ALARM_JOINED
+        incident_id = rows.new_id(received_at)
+        values = {"id": incident_id, "device_id": device.id, "state": stages.OPEN, "test": is_test, "accepted": False}
+        times = {"opened_at": received_at, "changed_at": received_at}
+        conn.execute(queries.ADD_INCIDENT, {**values, **times})
+        return incident_id, stages.OPENED
+
+    def _go_on(self, conn: sa.Connection, device: Device, found: sa.Row, actor: str, received_at: int) -> str:
+        """Move an alarm out of its closed incident; returns the incident in which it goes on."""
+        incident_id, kind = self._open_incident(conn, device, received_at, is_test=False)
+        moves = {"device": device.id, "of_activation": found.activation, "incident": incident_id}
+        conn.execute(queries.MOVE_ALARM, moves)
+        conn.execute(queries.TOUCH, {"incident": found.incident_id, "at": received_at})
+        left = {"activation": found.activation, "incident": incident_id}
+        record(conn, found.incident_id, received_at, stages.ALARM_LEFT, actor, left)
+        record(conn, incident_id, received_at, kind, actor, {name: found._mapping[name] for name in _GOES_ON})
+        self._tell_backends(conn, incident_id, device, kind, received_at)
+        return incident_id
 
     def _better(
         self,
@@ -206,11 +263,20 @@ class Book:
             values |= {"epoch": header.epoch, "counter": header.counter, "battery_mv": alarm.battery_mv}
         # An older frame never overwrites a position, but any is better than none.
         position = fix(alarm, received_at)
-        if (is_later or found.lat_e7 is None) and is_another_fix(found, position):
-            values |= position
-            data = {"activation": alarm.activation, **position}
+        another = (is_later or found.lat_e7 is None) and is_another_fix(found, position)
+        if not another:
+            position = {name: found._mapping[name] for name in position}
+        before = {name: bool(found._mapping[name]) for name in _FLAGS}
+        flags = {name: getattr(alarm, name) for name in _FLAGS} if is_later else before
+        if another or flags != before:
+            values |= {**position, **flags}
+            data = {"activation": alarm.activation, **position, **flags}
             record(conn, found.incident_id, received_at, stages.POSITION, actor, data)
-            changes.append(stages.POSITION)
+            conn.execute(queries.TOUCH, {"incident": found.incident_id, "at": received_at})
+            # An update each ten seconds: the desk shows them all, a backend gets what says more than it knows.
+            if any(flags[name] and not before[name] for name in _FLAGS) or tells_more(found, position):
+                values |= _told(position)
+                changes.append(stages.POSITION)
         at = pressed_at(alarm, received_at)
         is_minimum = bool(found.age_is_minimum) and age_is_minimum(alarm)
         if at < found.pressed_at or is_minimum != bool(found.age_is_minimum):
@@ -279,7 +345,7 @@ class Book:
         if not names:
             return
         data = cloudevents.incident_data(conn, incident_id, device, change)
-        kind = cloudevents.OPENED_TYPE if change == stages.OPENED else cloudevents.UPDATED_TYPE
+        kind = cloudevents.TYPES.get(change, cloudevents.UPDATED_TYPE)
         for name in names:
             delivery_id = rows.new_id(now_us)
             rows.enqueue(
@@ -298,6 +364,10 @@ class Book:
                 now_us=now_us,
                 delivery_id=delivery_id,
             )
+
+
+def _told(position: dict[str, int | None]) -> dict[str, int | None]:
+    return {f"told_{name}": position[name] for name in ("lat_e7", "lon_e7", "accuracy_m")}
 
 
 def _later_counter(header: Header) -> Later:

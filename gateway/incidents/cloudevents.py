@@ -3,13 +3,14 @@ incident."""
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from gateway.incidents import queries
-from gateway.incidents.facts import best_fix
+from gateway.incidents.facts import best_fix, cancel_says
 from gateway.registry.devices import Device
 from gateway.registry.people import get_owner
 from panic_wire.frames import alarm_id
@@ -17,8 +18,11 @@ from panic_wire.topics import device_name
 
 OPENED_TYPE = "id.sigap.incident.opened.v1"
 UPDATED_TYPE = "id.sigap.incident.updated.v1"
+CANCELLED_TYPE = "id.sigap.incident.cancelled.v1"
+TYPES = {"opened": OPENED_TYPE, "cancelled": CANCELLED_TYPE}  # by the change; any other is UPDATED_TYPE
 
 
+@functools.lru_cache(maxsize=8192)  # an incident is told with all its alarms each time
 def rfc3339(at: int | None) -> str | None:
     """Microseconds UTC as RFC 3339 with milliseconds ("2026-11-24T03:40:48.123Z"); None stays None."""
     if at is None:
@@ -72,6 +76,7 @@ def incident_data(conn: sa.Connection, incident_id: str, device: Device, change:
             "registered_message": owner.registered_message,
         },
         "silent": any(row.silent for row in rows) or device.silent,
+        "cancel": _cancel(rows),
         "site": device.site_name,
         "alarms": [_alarm(row) for row in rows],
         "position": _position(rows, device),
@@ -88,7 +93,18 @@ def _alarm(row: sa.Row) -> dict[str, Any]:
         "silent": bool(row.silent),
         "bearer": row.bearer,
         "battery_mv": row.battery_mv,
+        "moved": bool(row.moved),
+        "doubtful": bool(row.doubtful),
+        "cancelled_at": rfc3339(row.cancelled_at),
+        "duress": bool(row.duress),
     }
+
+
+def _cancel(rows: list[sa.Row] | Any) -> dict[str, Any] | None:
+    times = [row.cancelled_at for row in rows if row.cancelled_at is not None]
+    if not times:
+        return None
+    return {"says": cancel_says(row._mapping for row in rows), "at": rfc3339(max(times))}
 
 
 def _position(rows: list[sa.Row] | Any, device: Device) -> dict[str, Any]:

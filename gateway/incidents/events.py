@@ -3,8 +3,10 @@
 Data by kind; times in microseconds UTC:
 
 - opened, alarm_joined: activation, pressed_at, age_is_minimum, silent, bearer, gesture, lat_e7, lon_e7,
-  accuracy_m, fix_at
-- position: activation, lat_e7, lon_e7, accuracy_m, fix_at. press_time: activation, pressed_at, age_is_minimum
+  accuracy_m, fix_at, moved, doubtful; of an alarm that came from a closed incident also received_at, cancelled_at
+- position: activation, lat_e7, lon_e7, accuracy_m, fix_at, moved, doubtful. press_time: activation, pressed_at,
+  age_is_minimum
+- cancelled: activation, cancelled_at, duress. alarm_left: activation, incident (where it goes on)
 - accepted, acknowledged, dispatched, on_scene, closed: what the actor said (closed: disposition)
 - told: activation, stage. refused: stage, state. relatives: relative (name), change (what they were told of)
 """

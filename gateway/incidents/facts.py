@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,11 @@ from panic_wire.frames import Alarm
 
 # fix_at comes from whole seconds and the line's delay: closer than this is the same fix
 FIX_JITTER_US = 5_000_000
+MOVE_TELLS_M = 50  # backends are told of a position that is so far from the one they know,
+ACCURACY_TELLS = 2  # or so many times as good
+METRES_PER_DEGREE = 111_195  # of a great circle on a sphere of 6371 km
+
+DURESS, MISTAKE, STILL_IN_DANGER = "duress", "mistake", "still_in_danger"
 
 
 def pressed_at(alarm: Alarm, received_at: int) -> int:
@@ -50,3 +56,33 @@ def is_another_fix(found: Any, fix: dict[str, int | None]) -> bool:
     if found.fix_at is None or fix["fix_at"] is None:
         return found.fix_at is None and fix["fix_at"] is not None
     return abs(fix["fix_at"] - found.fix_at) > FIX_JITTER_US
+
+
+def tells_more(found: Any, fix: dict[str, int | None]) -> bool:
+    """Whether this fix says so much more than the one that backends were told that they should have it."""
+    lat, lon = fix["lat_e7"], fix["lon_e7"]
+    if lat is None or lon is None:
+        return False
+    if found.told_lat_e7 is None:
+        return True
+    accuracy = 0xFFFF if fix["accuracy_m"] is None else fix["accuracy_m"]
+    told_accuracy = 0xFFFF if found.told_accuracy_m is None else found.told_accuracy_m
+    if accuracy * ACCURACY_TELLS <= told_accuracy and accuracy < told_accuracy:
+        return True
+    north = (lat - found.told_lat_e7) / 1e7
+    east = ((lon - found.told_lon_e7) / 1e7 + 180) % 360 - 180
+    return math.hypot(north, east * math.cos(math.radians(lat / 1e7))) * METRES_PER_DEGREE >= MOVE_TELLS_M
+
+
+def cancel_says(listed: Iterable[Mapping[Any, Any]]) -> str | None:
+    """What the person has said of an incident beyond the alarm, by its alarms' rows; None when nothing.
+
+    DURESS: once, of any of them, and it stays. MISTAKE: of the alarm that was pressed last. STILL_IN_DANGER: of one
+    before that. It follows from what was said, not from the order in which it came.
+    """
+    rows = sorted(listed, key=lambda row: (row["pressed_at"], row["activation"]))
+    if any(row["duress"] for row in rows):
+        return DURESS
+    if not any(row["cancelled_at"] is not None for row in rows):
+        return None
+    return MISTAKE if rows[-1]["cancelled_at"] is not None else STILL_IN_DANGER

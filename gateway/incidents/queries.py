@@ -17,6 +17,11 @@ ALARM = (
     .where(alarms.c.device_id == _device, alarms.c.activation == _activation)
 )
 FORGET_ALARM = alarms.delete().where(alarms.c.device_id == _device, alarms.c.activation == _activation)
+MOVE_ALARM = (
+    alarms.update()
+    .where(alarms.c.device_id == _device, alarms.c.activation == _activation)
+    .values(incident_id=_incident)
+)
 ALARMS = sa.select(alarms).where(alarms.c.incident_id == _incident).order_by(alarms.c.received_at)
 OPEN_INCIDENT = (
     sa.select(incidents.c.id)

@@ -20,6 +20,7 @@ DISPOSITIONS = ("genuine", "false", "test", "exercise", "unfounded")
 
 # Kinds of events (`events.kind`).
 OPENED, ALARM_JOINED, POSITION, PRESS_TIME = "opened", "alarm_joined", "position", "press_time"
+CANCELLED, ALARM_LEFT = "cancelled", "alarm_left"
 TOLD, REFUSED, RELATIVES = "told", "refused", "relatives"  # kept for the audit; they change nothing
 
 Position = tuple[int, int, int | None, int | None]  # lat_e7, lon_e7, accuracy_m, fix_at
@@ -46,6 +47,10 @@ class AlarmState:
     silent: bool
     bearer: str
     position: Position | None
+    moved: bool = False
+    doubtful: bool = False
+    cancelled_at: int | None = None
+    duress: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,11 @@ def apply(state: IncidentState | None, event: Event) -> IncidentState:
             raise ValueError("an incident is opened once")
         case "alarm_joined":
             return _with_alarm(state, event)
-        case "position" | "press_time":
+        case "position" | "press_time" | "cancelled":
             return _with_alarm_changed(state, event)
+        case "alarm_left":
+            kept = {key: alarm for key, alarm in state.alarms.items() if key != event.data["activation"]}
+            return replace(state, alarms=kept, changed_at=event.at)
         case "accepted":
             return replace(state, accepted=True, changed_at=event.at)
         case "acknowledged" | "dispatched" | "on_scene" | "closed":
@@ -122,11 +130,14 @@ def _with_alarm(state: IncidentState, event: Event) -> IncidentState:
     alarm = AlarmState(
         data["activation"],
         data["pressed_at"],
-        event.at,
+        data.get("received_at", event.at),
         data["age_is_minimum"],
         data["silent"],
         data["bearer"],
         position_of(data),
+        data.get("moved", False),  # older events do not say it
+        data.get("doubtful", False),
+        data.get("cancelled_at"),
     )
     return replace(state, alarms={**state.alarms, alarm.activation: alarm}, changed_at=event.at)
 
@@ -134,7 +145,10 @@ def _with_alarm(state: IncidentState, event: Event) -> IncidentState:
 def _with_alarm_changed(state: IncidentState, event: Event) -> IncidentState:
     alarm = state.alarms[event.data["activation"]]
     if event.kind == POSITION:
-        alarm = replace(alarm, position=position_of(event.data))
+        flags = {name: event.data.get(name, False) for name in ("moved", "doubtful")}
+        alarm = replace(alarm, position=position_of(event.data), **flags)
+    elif event.kind == CANCELLED:
+        alarm = replace(alarm, cancelled_at=event.data["cancelled_at"], duress=event.data["duress"])
     else:
         alarm = replace(alarm, pressed_at=event.data["pressed_at"], age_is_minimum=event.data["age_is_minimum"])
     return replace(state, alarms={**state.alarms, alarm.activation: alarm}, changed_at=event.at)

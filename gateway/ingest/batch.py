@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from gateway.incidents.book import Book
+from gateway.incidents.book import Book, Later
 from gateway.ingest import quarantine
 from gateway.ingest.intake import Uplink
 from gateway.ingest.judge import Opened, Presence, Rejection, judge
@@ -19,7 +19,21 @@ from gateway.ingest.windows import Windows
 from gateway.outbox.rows import count
 from gateway.registry.devices import Device, get_device
 from gateway.store.schema import devices
-from panic_wire.frames import RECEIPT, STAGE_NAMES, Alarm, Header, Heartbeat, alarm_id
+from gateway.supervision import commands, crashes, troubles
+from panic_wire.frames import (
+    ANSWER,
+    CRASH_TEXT,
+    LOCATION,
+    RECEIPT,
+    STAGE_NAMES,
+    Alarm,
+    Cancel,
+    Header,
+    Heartbeat,
+    Report,
+    Trouble,
+    alarm_id,
+)
 
 BEARER = "wifi"
 STAGE_NUMBERS = {name: number for number, name in STAGE_NAMES.items()}
@@ -35,11 +49,23 @@ class Answer:
     activation: int
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command to seal and send once the commit is on disk. body: None for the time, which is that of the sealing;
+    answers: the header of the heartbeat that it answers then."""
+
+    device: Device
+    header: Header
+    body: bytes | None
+    answers: Header | None = None
+
+
 @dataclass
 class Effects:
     """What follows from the commit."""
 
     answers: list[Answer] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)  # after every answer
     wakes: bool = False  # there is something new in the outbox
     said: list[str] = field(default_factory=list)  # for the log
 
@@ -60,6 +86,8 @@ class Batch:
         """The whole batch, in the order of arrival."""
         judged = [(m, judge(m.topic, m.payload, self._look_up, m.size_bytes)) for m in messages]
         self._windows.load({v.device.id for _, v in judged if isinstance(v, Opened)})
+        beating = {v.device.id for _, v in judged if isinstance(v, Opened) and isinstance(v.body, Heartbeat)}
+        self._beats = commands.Beats.load(self._conn, beating)
         for message, verdict in judged:
             self._take(message, verdict)
         self._flush()
@@ -76,6 +104,7 @@ class Batch:
             return
         if isinstance(verdict, Presence):
             self._heard.setdefault(verdict.device.id, {})["online"] = verdict.online
+            self._counts[troubles.CHANGES] += 1
             return
         header, device = verdict.header, verdict.device
         if not self._windows.check_and_set(device.id, header.epoch, header.counter, message.received_at):
@@ -83,13 +112,17 @@ class Batch:
             return
         heard = self._heard.setdefault(device.id, {})
         heard["last_heard_at"] = message.received_at
-        if isinstance(verdict.body, Heartbeat):
-            self._counts["ingest.heartbeats"] += 1
-            told = {**verdict.body.to_dict(), "at": message.received_at}
-            heard["heartbeat"] = json.dumps(told, separators=(",", ":"))
-            self._answer(device, header, 0, None)
-        else:
-            self._take_alarm(message, device, header, verdict.body)
+        match verdict.body:
+            case Heartbeat() as beat:
+                self._take_heartbeat(message, device, header, beat)
+            case Cancel() as cancel:
+                self._take_cancel(message, device, header, cancel)
+            case Trouble() as trouble:
+                self._take_trouble(message, device, header, trouble)
+            case Report() as report:
+                self._take_report(message, device, header, report)
+            case alarm:
+                self._take_alarm(message, device, header, alarm)
 
     def _take_alarm(self, message: Uplink, device: Device, header: Header, alarm: Alarm) -> None:
         taken = self._book.take_alarm(
@@ -99,7 +132,7 @@ class Batch:
             alarm,
             message.received_at,
             BEARER,
-            later=lambda known: self._windows.is_later(device.id, (header.epoch, header.counter), known),
+            later=self._later(device, header),
         )
         self._counts["ingest.alarms" if taken.new else "ingest.alarms_repeated"] += 1
         self.effects.wakes = self.effects.wakes or taken.wakes
@@ -107,6 +140,64 @@ class Batch:
             alarm_name = alarm_id(device.id, alarm.activation)
             self.effects.said.append(f"alarm {alarm_name} of {device.name}, incident {taken.incident_id}")
         self._answer(device, header, alarm.activation, taken.stage_to_tell)
+
+    def _take_cancel(self, message: Uplink, device: Device, header: Header, cancel: Cancel) -> None:
+        taken = self._book.take_cancel(self._conn, device, cancel, message.received_at)
+        if taken is None:
+            self._counts["ingest.cancels_early"] += 1  # no receipt: the device says it again, after its alarm
+            return
+        self._counts["ingest.cancels" if taken.new else "ingest.cancels_repeated"] += 1
+        self.effects.wakes = self.effects.wakes or taken.wakes
+        if taken.new:
+            under = " under duress" if cancel.duress else ""
+            alarm_name = alarm_id(device.id, cancel.activation)
+            self.effects.said.append(f"alarm {alarm_name} of {device.name} is cancelled{under}")
+        self._answer(device, header, cancel.activation, None)
+
+    def _take_heartbeat(self, message: Uplink, device: Device, header: Header, beat: Heartbeat) -> None:
+        self._counts["ingest.heartbeats"] += 1
+        told = {**beat.to_dict(), "at": message.received_at}
+        self._heard[device.id]["heartbeat"] = json.dumps(told, separators=(",", ":"))
+        self._answer(device, header, 0, None)
+        order = self._beats.time_order(self._conn, device.id, beat.clock_known, message.received_at)
+        if order is not None:
+            self.effects.orders.append(Order(device, order, None, answers=header))
+        if device.id in self._beats.asked:
+            self._send_next(device, message.received_at, again=True)
+
+    def _take_trouble(self, message: Uplink, device: Device, header: Header, trouble: Trouble) -> None:
+        self._counts["ingest.troubles"] += 1
+        happened = troubles.take(
+            self._conn, device.id, header, trouble, message.received_at, self._later(device, header)
+        )
+        if happened is not None:
+            self._counts[troubles.CHANGES] += 1
+            kind = troubles.kind_name(trouble.kind)
+            self.effects.said.append(f"trouble of {device.name} {happened}: {kind} ({trouble.value})")
+        self._answer(device, header, 0, None)
+
+    def _take_report(self, message: Uplink, device: Device, header: Header, report: Report) -> None:
+        at = message.received_at
+        self._counts["ingest.reports"] += 1
+        if report.kind == CRASH_TEXT:
+            crashes.take(self._conn, device.id, report.code, report.content, at)
+            self._counts[troubles.CHANGES] += 1
+        elif report.kind in (ANSWER, LOCATION):
+            if commands.take_answer(self._conn, device.id, report, at):
+                self._send_next(device, at, again=False)
+            else:
+                self._counts["ingest.answers_known"] += 1
+        else:
+            self._counts["ingest.reports_unknown"] += 1  # of a later firmware; nobody could read it
+        self._answer(device, header, 0, None)
+
+    def _send_next(self, device: Device, now_us: int, *, again: bool) -> None:
+        order = commands.next_to_send(self._conn, device.id, now_us, again=again)
+        if order is not None:
+            self.effects.orders.append(Order(device, order.header, order.body))
+
+    def _later(self, device: Device, header: Header) -> Later:
+        return lambda known: self._windows.is_later(device.id, (header.epoch, header.counter), known)
 
     def _take_again(self, message: Uplink, opened: Opened[Device]) -> None:
         """A frame that was here before: the broker's own repetition, or somebody's replay. No second effect;
@@ -117,13 +208,15 @@ class Batch:
             header = opened.header
             detail = f"counter {header.counter} of epoch {header.epoch:08x} was here before, or is too old"
             self._refused.append((message, Rejection("replayed", detail)))
-        if isinstance(opened.body, Heartbeat):
+        device, body = opened.device, opened.body
+        if isinstance(body, Heartbeat | Trouble | Report):
             if message.duplicate:
-                self._answer(opened.device, opened.header, 0, None)
-            return
-        taken = self._book.find_alarm(self._conn, opened.device.id, opened.body.activation)
-        if taken is not None:
-            self._answer(opened.device, opened.header, opened.body.activation, taken.stage_to_tell)
+                self._answer(device, opened.header, 0, None)
+        elif isinstance(body, Cancel):
+            if self._book.is_cancelled(self._conn, device.id, body):
+                self._answer(device, opened.header, body.activation, None)
+        elif (taken := self._book.find_alarm(self._conn, device.id, body.activation)) is not None:
+            self._answer(device, opened.header, body.activation, taken.stage_to_tell)
 
     def _answer(self, device: Device, header: Header, activation: int, stage: str | None) -> None:
         self.effects.answers.append(Answer(device, header, RECEIPT, activation))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 MOST_QOS0 = 2_000
 MOST_QOS1 = 20_000
-PAYLOAD_KEPT_BYTES = 256  # a frame has 46 at most; of anything longer, the quarantine shows this much
+PAYLOAD_KEPT_BYTES = 256  # a frame has 118 at most; of anything longer, the quarantine shows this much
 TOPIC_KEPT = 200
 
 

@@ -13,16 +13,15 @@ from typing import Generic, Protocol, TypeVar
 
 from panic_wire import topics
 from panic_wire.frames import (
-    ALARM,
-    ALARM_UPDATE,
-    HEARTBEAT,
     MAX_FRAME_BYTES,
-    TEST,
     TYPE_NAMES,
     Alarm,
+    Cancel,
     FrameError,
     Header,
     Heartbeat,
+    Report,
+    Trouble,
     is_downlink,
     unpack_body,
     unpack_header,
@@ -51,8 +50,6 @@ REASONS = {
     "poison": "a fault of the gateway's own; the log has the traceback",
 }
 
-TAKEN = (ALARM, ALARM_UPDATE, TEST, HEARTBEAT)
-
 
 class Known(Protocol):
     """What is asked of a device here; gateway.registry.devices.Device is one."""
@@ -74,7 +71,7 @@ class Opened(Generic[D]):
 
     device: D
     header: Header
-    body: Alarm | Heartbeat
+    body: Alarm | Cancel | Heartbeat | Trouble | Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +129,6 @@ def _judge_header(header: Header, name: str) -> Rejection | None:
     said = TYPE_NAMES[header.type]
     if is_downlink(header.type):
         return Rejection("downlink-type", f"a {said} frame, which only a gateway sends")
-    if header.type not in TAKEN:
-        return Rejection("reserved-type", f"a {said} frame, which this gateway does not take yet")
     if topics.device_name(header.device) != name:
         return Rejection(
             "topic-mismatch", f"the frame is from {topics.device_name(header.device)}, the topic is of {name}"

@@ -15,15 +15,16 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from gateway.clock import Clock, now_us
 from gateway.incidents.book import Book
 from gateway.ingest import quarantine
-from gateway.ingest.batch import Answer, Batch, Effects
+from gateway.ingest.batch import Answer, Batch, Effects, Order
 from gateway.ingest.intake import Intake, Uplink
 from gateway.ingest.judge import Rejection, downlink_key_of
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
 from panic_wire import topics
-from panic_wire.frames import STATUS, Header, Status
+from panic_wire.frames import SET_TIME, STATUS, Command, Header, Status, time_content
 from panic_wire.seal import seal
 
 log = logging.getLogger("sigap.ingest")
@@ -44,7 +45,16 @@ class Line(Protocol):
 class Writer:
     """start() it, close the intake and join() it. wake: called when a commit left something in the outbox."""
 
-    def __init__(self, store: Store, intake: Intake, line: Line, book: Book, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        line: Line,
+        book: Book,
+        wake: Callable[[], None],
+        clock: Clock = now_us,
+    ) -> None:
+        self._clock = clock
         self._store, self._intake, self._line, self._book, self._wake = store, intake, line, book, wake
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ingest-writer", daemon=True)
@@ -168,6 +178,10 @@ class Writer:
         for answer in effects.answers:
             if not self._line.publish(topics.down(topics.device_name(answer.device.id)), sealed(answer)):
                 self._unwritten["ingest.answers_not_sent"] += 1  # the button asks again
+        for order in effects.orders:
+            name = topics.device_name(order.device.id)
+            if not self._line.publish(topics.down(name), sealed_order(order, self._clock())):
+                self._unwritten["ingest.commands_not_sent"] += 1  # again at the next heartbeat
         for message in messages:
             if message.qos:
                 self._line.acknowledge(message)
@@ -182,3 +196,13 @@ def sealed(answer: Answer) -> bytes:
     device, to = answer.device, answer.header
     header = Header(STATUS, answer.stage, device.id, to.epoch, to.counter)
     return seal(downlink_key_of(device.root_key, device.id), header, Status(answer.activation).pack())
+
+
+def sealed_order(order: Order, now_us: int) -> bytes:
+    """The command frame. Seal one that tells the time once only: its text is the moment's."""
+    body = order.body
+    if body is None:
+        assert order.answers is not None
+        content = time_content(now_us // 1000, order.answers.epoch, order.answers.counter)
+        body = Command(SET_TIME, content).pack()
+    return seal(downlink_key_of(order.device.root_key, order.device.id), order.header, body)

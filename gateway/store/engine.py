@@ -9,6 +9,7 @@ say.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sqlite3
 import sys
@@ -191,6 +192,7 @@ def _upgrade(store: Store) -> None:
     with store.read() as conn:
         if migrations.current(conn) == migrations.HEAD:
             return
+    importlib.import_module("alembic.command")  # a second on a slow machine: not while others wait for the lock
     with store.write() as conn:
         migrations.upgrade(conn, where)
 

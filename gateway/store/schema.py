@@ -136,6 +136,13 @@ alarms = sa.Table(
     sa.Column("accuracy_m", sa.Integer),
     sa.Column("fix_at", sa.BigInteger),
     sa.Column("battery_mv", sa.Integer),
+    sa.Column("moved", sa.Boolean, nullable=False, server_default=sa.false()),  # by the newest frame
+    sa.Column("doubtful", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("cancelled_at", sa.BigInteger),  # the person said that it was a mistake,
+    sa.Column("duress", sa.Boolean, nullable=False, server_default=sa.false()),  # or was made to say so
+    sa.Column("told_lat_e7", sa.BigInteger),  # the position that backends were told last
+    sa.Column("told_lon_e7", sa.BigInteger),
+    sa.Column("told_accuracy_m", sa.Integer),
 )
 
 events = sa.Table(
@@ -165,6 +172,74 @@ deliveries = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("done_at", sa.BigInteger),
     sa.Index("ix_deliveries_due", "state", "destination", "next_at"),
+)
+
+troubles = sa.Table(  # what a device says is wrong with it; one row from its beginning to its end
+    "troubles",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("device_id", sa.ForeignKey("devices.id"), nullable=False),
+    sa.Column("kind", sa.Integer, nullable=False),  # panic_wire's number, also an unknown one
+    sa.Column("value", sa.BigInteger, nullable=False),
+    sa.Column("began_at", sa.BigInteger),  # null: only its end was heard of
+    sa.Column("ended_at", sa.BigInteger),  # null: it lasts
+    sa.Column("epoch", sa.BigInteger, nullable=False),  # of the newest frame about it
+    sa.Column("counter", sa.BigInteger, nullable=False),
+    sa.Index("ix_troubles_device_id_kind", "device_id", "kind"),
+    sa.Index("ix_troubles_ended_at", "ended_at"),
+)
+
+crashes = sa.Table(  # the last lines of a device that crashed
+    "crashes",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("device_id", sa.ForeignKey("devices.id"), nullable=False, index=True),
+    sa.Column("at", sa.BigInteger, nullable=False),  # its newest part came
+    sa.Column("parts", sa.Text, nullable=False),  # JSON: number of the part -> its bytes as hex
+)
+
+downlink_epochs = sa.Table(  # the newest is the store's; a restored store begins another
+    "downlink_epochs",
+    metadata,
+    sa.Column("epoch", sa.BigInteger, primary_key=True, autoincrement=False),  # Unix time in seconds
+)
+
+downlink_counters = sa.Table(
+    "downlink_counters",
+    metadata,
+    sa.Column("device_id", sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("used", sa.BigInteger, nullable=False),  # the greatest that a command has
+    sa.Column("time_told_at", sa.BigInteger),  # when the device was last told the time
+)
+
+commands = sa.Table(
+    "commands",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("device_id", sa.ForeignKey("devices.id"), nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("counter", sa.BigInteger, nullable=False),
+    sa.Column("code", sa.Integer, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("asked_at", sa.BigInteger, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),  # waiting, sent, then done, refused, unknown or unanswered
+    sa.Column("sends", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("sent_at", sa.BigInteger),  # the last time
+    sa.Column("answered_at", sa.BigInteger),
+    sa.Column("answer", sa.Text),  # JSON: {"text"} or {"lat", "lon", "accuracy_m", "fix_at"}
+    sa.UniqueConstraint("device_id", "epoch", "counter"),
+)
+
+device_events = sa.Table(  # append-only, as `events`, of what was done to a device from afar
+    "device_events",
+    metadata,
+    sa.Column("id", row_id, primary_key=True),
+    sa.Column("device_id", sa.ForeignKey("devices.id"), nullable=False, index=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # command, answered, unanswered
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False, server_default="{}"),
 )
 
 inbox = sa.Table(  # signed callbacks already taken, so that a repeated one has no second effect

@@ -26,7 +26,8 @@ bare = gc.mem_alloc()
 import panic.app, panic.files, panic.settings, panic_wire
 gc.collect()
 used = gc.mem_alloc() - bare
-del panic.settings, sys.modules["panic.settings"], panic_wire.keys, sys.modules["panic_wire.keys"]
+panic.unload("settings", "schema")
+del panic_wire.keys, sys.modules["panic_wire.keys"]
 gc.collect()
 running, free = gc.mem_alloc() - bare, gc.mem_free()
 print(used, running, free)

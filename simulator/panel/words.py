@@ -23,6 +23,8 @@ def page_words(_: Translate) -> dict[str, str]:
         "relatives": _("Relatives told"),
         "acknowledged": _("Police have seen it"),
         "dispatched": _("Help is coming"),
+        "not received": _("Not received, still trying"),
+        "cancelled": _("Said to be a mistake"),
         "on_scene": _("On scene"),
         "closed": _("Closed"),
         "pressed": _("Third press"),

@@ -17,6 +17,9 @@ WORDS = {
     "test": "uji coba / test",
     "exercise": "latihan / exercise",
     "unfounded": "tidak terbukti / unfounded",
+    "mistake": "bilang salah tekan: telepon balik / says it was a mistake: call back",
+    "duress": "DIPAKSA membatalkan: jangan menelepon / DURESS, made to cancel: do not call",
+    "still_in_danger": "ditekan lagi setelah dibatalkan / pressed again after a cancel",
     "gps": "GPS",
     "site": "lokasi terpasang / site",
 }

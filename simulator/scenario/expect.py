@@ -80,9 +80,33 @@ class Judge:
             seen.append(("online", bool(self._stage.store.devices()[name]["online"]), expect.online))
         if expect.no_position is not None and real:
             seen.append(("without a position", real[-1]["position"] is None, expect.no_position))
+        if expect.cancelled is not None:
+            seen.append(("cancelled", _cancelled(real), expect.cancelled))
+        if expect.moved is not None:
+            seen.append(("moved", bool(real and real[-1]["moved"]), expect.moved))
+        seen += self._upkeep(name, expect)
         said = [f"{name}: {what} is {is_}, expected {wanted}" for what, is_, wanted in seen if is_ != wanted]
         said += self._more(name, expect, real)
         return said
+
+    def _upkeep(self, name: str, expect: Expect) -> list[tuple[str, object, object]]:
+        wanted = (expect.troubles, expect.had_troubles, expect.answers, expect.crashes)
+        if all(each is None for each in wanted):
+            return []
+        known = self._stage.store.upkeep(name)
+        seen: list[tuple[str, object, object]] = []
+        if expect.troubles is not None:
+            lasting = [each for each in known["troubles"] if each != "silent"]
+            seen.append(("troubles that last", sorted(lasting), sorted(expect.troubles)))
+        if expect.had_troubles is not None:
+            rest = iter(known["had"])
+            found = [each for each in expect.had_troubles if each in rest]
+            seen.append(("troubles that it had", found, expect.had_troubles))
+        if expect.answers is not None:
+            seen.append(("answers", [each["state"] for each in known["commands"]], expect.answers))
+        if expect.crashes is not None:
+            seen.append(("texts of crashes", len(known["crashes"]), expect.crashes))
+        return seen
 
     def _more(self, name: str, expect: Expect, real: list[dict[str, Any]]) -> list[str]:
         said = []
@@ -120,6 +144,12 @@ class Judge:
         return sum(
             each["who"] == name and each["what"] == "reset" and each["why"] != "planned" for each in self._events
         )
+
+
+def _cancelled(real: list[dict[str, Any]]) -> str:
+    if not real or real[-1]["cancelled_us"] is None:
+        return "no"
+    return "duress" if real[-1]["duress"] else "mistake"
 
 
 def _metres(a: tuple[float, float], b: tuple[float, float]) -> float:

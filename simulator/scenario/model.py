@@ -175,6 +175,15 @@ class Operate(_Step):
     test: bool = Field(default=False, description="Of its newest test instead")
 
 
+class CommandStep(_Step):
+    """An administrator asks something of a button, from afar."""
+
+    do: Literal["command"]
+    who: Who
+    what: Literal["set", "locate", "test_mode_on", "test_mode_off", "restart"]
+    setting: str = Field(default="", max_length=95, description="With set: NAME=VALUE")
+
+
 class Revoke(_Step):
     """The button was stolen or lost: it counts no more."""
 
@@ -203,6 +212,7 @@ Step = Annotated[
     | GatewayStep
     | Outside
     | Operate
+    | CommandStep
     | Revoke
     | Replay,
     Field(discriminator="do"),
@@ -228,6 +238,14 @@ class Expect(_Part):
     within_m: float = Field(default=50.0, gt=0)
     no_position: bool | None = None
     relatives_told: int | None = Field(default=None, ge=0, description="Messages to its relatives, at least")
+    cancelled: Literal["no", "mistake", "duress"] | None = Field(default=None, description="Its newest real alarm")
+    moved: bool | None = Field(default=None, description="Its newest real alarm says that it is not where it belongs")
+    troubles: list[str] | None = Field(default=None, description="Those that last, in any order")
+    had_troubles: list[str] | None = Field(default=None, description="Among those that it has or had, in this order")
+    answers: list[str] | None = Field(
+        default=None, description="What became of each command, in order: done, refused, unknown, sent, waiting"
+    )
+    crashes: int | None = Field(default=None, ge=0, description="Texts of crashes that it sent")
     refused: int | None = Field(default=None, ge=0, description="Frames in quarantine, at least (of all buttons)")
     resets: int | None = Field(default=None, ge=0, description="At most so many resets that nobody asked for")
 

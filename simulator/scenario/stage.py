@@ -264,6 +264,9 @@ class Stage:
         data = {"disposition": step.disposition} if step.stage == "closed" else {}
         self.world.gateway.act(of[-1]["incident"], step.stage, "operator:Operator", **data)
 
+    def _do_command(self, step: model.CommandStep, board: Board) -> None:
+        self.world.gateway.command(board.name, step.what, step.setting)
+
     def _do_revoke(self, step: model.Revoke, board: Board) -> None:
         self.world.store.revoke(board.name, self.world.kernel.now_us)
         self.world.trace.add(self.world.kernel.now_us, "gateway", "revoked", button=board.name)

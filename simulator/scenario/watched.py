@@ -37,6 +37,10 @@ class Records(Protocol):
         """What the gateway counts, by name."""
         ...
 
+    def upkeep(self, name: str) -> dict[str, Any]:
+        """Of a button: {"troubles", "had", "commands", "crashes"}, the oldest first."""
+        ...
+
 
 class Told(Protocol):
     """Something that was told. to: "police" or "relative"."""

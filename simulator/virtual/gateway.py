@@ -21,6 +21,7 @@ RETRY_US = 100_000
 BATCH = 500
 POLICE_US = (20_000, 80_000)  # what the police backend takes to accept
 POLICE_RETRY_US = 1_000_000
+LOOK_US = 500_000  # how often the gateway looks for commands that were asked for
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class Store(Protocol):
     def events(self, after: int) -> list[dict[str, Any]]: ...
     def devices(self) -> dict[str, dict[str, Any]]: ...
     def counts(self) -> dict[str, int]: ...
+    def command(self, name: str, what: str, setting: str, now_us: int) -> None: ...
+    def orders(self, now_us: int) -> list[tuple[str, bytes]]: ...
+    def upkeep(self, name: str) -> dict[str, Any]: ...
     def reopen(self) -> None: ...
     def close(self) -> None: ...
 
@@ -92,6 +96,7 @@ class Gateway:
                 self.running = True
                 self._connect()
                 self._tell()
+                self._look_for_commands(life)
 
         self.kernel.after(START_US, ready)
 
@@ -180,6 +185,20 @@ class Gateway:
         self._report()
         self._tell()
         return done
+
+    def command(self, button: str, what: str, setting: str) -> None:
+        """An administrator asks something of a button; a gateway that runs notices within half a second."""
+        self.trace.add(self.kernel.now_us, "gateway", "command", button=button, command=what, setting=setting)
+        self.store.command(button, what, setting, self.kernel.now_us)
+        self._look_for_commands(self._life)
+
+    def _look_for_commands(self, life: int) -> None:
+        def look() -> None:
+            if life == self._life and self.running and not self._stopped and self.broker.take is not None:
+                for topic, payload in self.store.orders(self.kernel.now_us):
+                    self.broker.publish(topic, payload)
+
+        self.kernel.after(LOOK_US, look)
 
     def _report(self) -> None:
         for event in self.store.events(self._event):

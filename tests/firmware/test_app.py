@@ -7,7 +7,21 @@ from flash_double import FlashDouble
 from panic.app import App
 from panic.settings import check
 from panic.ticks import ticks_ms
-from panic_wire.frames import ALARM, DISPATCHED, HEARTBEAT, RECEIPT, STATUS, Header, Status, unpack_alarm
+from panic_wire.frames import (
+    ALARM,
+    COMMAND,
+    DISPATCHED,
+    HEARTBEAT,
+    RECEIPT,
+    REPORT,
+    RESTART,
+    STATUS,
+    TROUBLE,
+    Command,
+    Header,
+    Status,
+    unpack_alarm,
+)
 from panic_wire.keys import downlink_key, uplink_key
 from panic_wire.seal import open_frame, seal
 
@@ -58,6 +72,12 @@ class LampDouble:
         if hz:
             self.seen.append(hz)
 
+    def colour(self, rgb):
+        pass
+
+    def shake(self, on):
+        pass
+
 
 class GpsDouble:
     """One fix, then silence; or a receiver that breaks."""
@@ -76,6 +96,8 @@ class GpsDouble:
 
 
 class WifiDouble:
+    trouble = None
+
     async def run(self, networks, keep_address, on_up):
         await asyncio.sleep(1000)
 
@@ -104,6 +126,12 @@ class BoardDouble:
     def battery_mv(self):
         return 0
 
+    def is_open(self):
+        return False
+
+    def set_clock(self, unix_ms):
+        self.unix_ms = unix_ms
+
     def rssi_dbm(self):
         return -50
 
@@ -125,6 +153,9 @@ class BearerDouble:
         self.arrived = asyncio.Event()
         self._on_frame = on_frame
         self._on_up = on_up
+        self.client = self
+        self.on_backup = False
+        self.cause = None
 
     async def run(self):
         await asyncio.sleep(1000)
@@ -191,7 +222,11 @@ class Scene:
 
 def play(scene):
     async def main():
-        await asyncio.wait_for(scene(), 30)
+        try:
+            await asyncio.wait_for(scene(), 30)
+        finally:
+            # An event set in the moment of a cancel makes CPython's wait_for swallow it, and run() wait for ever.
+            await asyncio.sleep(0.1)
 
     asyncio.run(main())
 
@@ -274,11 +309,31 @@ def test_a_crash_resets_the_board_and_the_alarm_goes_on():
         crashing = Scene(BoardDouble(GpsDouble(breaks=True)), it.flash)
         await crashing.until(lambda: crashing.board.resets == 1)
         assert "task gps crashed" in crashing.lines
+        kept = it.flash.contents["/state/crash"]
+        assert b"task gps" in kept
+        assert b"a bug" in kept
         again = Scene(BoardDouble(), it.flash)
         bearer = await again.bearer()
         bearer.answers = [RECEIPT]
         bearer.come_up()
         await again.until(lambda: bearer.alarms())
         assert bearer.alarms()[0].age_is_minimum
+        await again.until(lambda: "/state/crash" not in it.flash.contents)
+        assert REPORT in bearer.types()
+        await again.until(lambda: bearer.types().count(TROUBLE) == 2)  # it crashed; and that is told and over
+
+    play(scene)
+
+
+def test_a_command_to_restart_is_answered_first():
+    async def scene():
+        it = Scene()
+        bearer = await it.bearer()
+        bearer.come_up()
+        await it.until(lambda: HEARTBEAT in bearer.types())
+        header = Header(COMMAND, 0, DEVICE, 1795000000, 1)
+        bearer._on_frame(seal(downlink_key(ROOT, DEVICE), header, Command(RESTART).pack()))
+        await it.until(lambda: it.board.resets)
+        assert bearer.types()[-1] == REPORT
 
     play(scene)

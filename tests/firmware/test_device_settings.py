@@ -55,7 +55,7 @@ def test_what_may_be_left_out():
     settings = check(values)
     assert (settings.silent, settings.heartbeat_s, settings.window_ms, settings.gap_ms) == (
         False,
-        60,
+        300,
         2000,
         1000,
     )

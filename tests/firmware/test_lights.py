@@ -1,6 +1,6 @@
 """The light language, sampled as an eye would: which light at which millisecond."""
 
-from panic.lights import Lights
+from panic.lights import CANCELLED, IDLE, NOT_RECEIVED, TABLE, TEST_IDLE, Lights
 from panic.ticks import ticks_add
 from panic_wire.frames import ACCEPTED, ACKNOWLEDGED, CLOSED, DISPATCHED, ON_SCENE, RECEIPT
 
@@ -21,8 +21,14 @@ def runs(ask, start, length_ms):
     return out
 
 
-def shown(stage, start=0, silent=False):
-    lights = Lights(silent)
+class Settings:
+    def __init__(self, silent=False, vibrate_on_receipt=False):
+        self.silent = silent
+        self.vibrate_on_receipt = vibrate_on_receipt
+
+
+def shown(stage, start=0, **settings):
+    lights = Lights(Settings(**settings))
     lights.show(stage, start)
     return lights
 
@@ -32,6 +38,8 @@ PATTERNS = {
     RECEIPT: [(True, 1000), (False, 1000)],
     ACCEPTED: [(True, 1000), (False, 1000)],
     ACKNOWLEDGED: [(True, 200), (False, 200), (True, 200), (False, 1000)],
+    NOT_RECEIVED: [(True, 600), (False, 200)],
+    CANCELLED: [(True, 100), (False, 100), (True, 100), (False, 700)],
 }
 
 
@@ -46,9 +54,9 @@ def test_blinking():
 def test_steady_and_off():
     for stage in (DISPATCHED, ON_SCENE):
         assert shown(stage).led(123) == (True, None)
-    for stage in (None, CLOSED):
+    for stage in (IDLE, CLOSED):
         assert shown(stage).led(123) == (False, None)
-    assert Lights().led(5) == (False, None)
+    assert Lights(Settings()).led(5) == (False, None)
 
 
 def test_tones():
@@ -82,10 +90,33 @@ def test_a_new_alarm_is_told_from_its_beginning():
 
 
 def test_silent_says_nothing():
-    for stage in (None, 0, RECEIPT, ACCEPTED, ACKNOWLEDGED, DISPATCHED, ON_SCENE, CLOSED):
+    for stage in range(TEST_IDLE):
         lights = shown(stage, silent=True)
         assert lights.led(50) == (False, None)
         assert lights.buzzer(50) == (False, None)
+        assert lights.shaker(50) == (False, None)
+        assert lights.colour == 0
+
+
+def test_silent_may_shake_once_when_it_was_received():
+    for stage in range(1, IDLE):
+        lights = shown(0, silent=True, vibrate_on_receipt=True)
+        assert lights.shaker(0) == (False, None)
+        lights.show(stage, 1000)
+        assert runs(lights.shaker, 1000, 3000) == [(True, 200), (False, 2800)]
+        assert runs(lights.led, 1000, 3000) == [(False, 3000)]
+        lights.show(DISPATCHED, 5000)
+        assert lights.shaker(5000) == (False, None)
+
+
+def test_the_table_tells_the_truths_apart():
+    rows = [TABLE[what] for what in (0, RECEIPT, ACKNOWLEDGED, DISPATCHED)]
+    rows += TABLE[IDLE:]
+    assert len({row[0] for row in rows}) == len(rows), "two truths look the same"
+    for what in range(len(TABLE)):
+        lights = shown(what)
+        assert runs(lights.shaker, 0, 3000)[0][0] == bool(TABLE[what][3])
+        assert lights.colour == TABLE[what][1]
 
 
 def test_a_light_may_run_for_weeks():

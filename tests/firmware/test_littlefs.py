@@ -1,4 +1,4 @@
-"""Journal and counter on MicroPython's real LittleFS, with the power cut at every byte the chip programs.
+"""A whole alarm on MicroPython's real LittleFS, with the power cut at every byte the chip programs; and what it wears.
 
 Under CPython there is no VfsLfs2: there the same promises are tested byte by byte in test_journal.py and
 test_counter.py, and this file only checks panic.files on the host's filesystem.
@@ -8,13 +8,17 @@ import os
 import sys
 
 from flash_double import Chance, quiet
+from test_alarm import DEVICE, ROOT, BoardDouble, settings, status
 
-from panic.counter import Counter
+from panic.device import Device
 from panic.files import Files
-from panic.journal import Entry, Journal
+from panic.journal import Journal
+from panic_wire.frames import ACCEPTED, ACKNOWLEDGED, CLOSED, DISPATCHED, RECEIPT
+from panic_wire.keys import uplink_key
+from panic_wire.seal import open_frame
 
 MICROPYTHON = sys.implementation.name == "micropython"
-HERE = (-70000000, 1104000000, 12, 3)
+HERE = (-70000000, 1104000000, 12, 1)  # as a record holds it, pressed a second after the fix
 PLACE = "/flash-test"
 
 
@@ -24,9 +28,10 @@ class Chip:
     BLOCK = 4096
 
     def __init__(self, data=None, budget=None):
-        self.data = bytearray(data) if data else bytearray(b"\xff" * self.BLOCK * 16)
+        self.data = bytearray(data) if data else bytearray(b"\xff" * self.BLOCK * 8)
         self.budget = budget
         self.programmed = 0
+        self.erased = 0
 
     def readblocks(self, number, buffer, offset=0):
         start = number * self.BLOCK + offset
@@ -53,6 +58,7 @@ class Chip:
         if op == 6:
             if self.is_dead():
                 return -5
+            self.erased += 1
             start = argument * self.BLOCK
             for i in range(self.BLOCK):
                 self.data[start + i] = 0xFF
@@ -72,26 +78,46 @@ def mounted(chip, job):
         vfs.umount(PLACE)
 
 
-def life(chip, seed, used, activations, added, receipted):
+FIX = ("GGA", True, HERE[0], HERE[1], 24, False)
+
+
+class Seen:
+    """What people and gateway know of a board over its lives."""
+
+    def __init__(self, other=None):
+        self.frames = set(other.frames) if other else set()  # (epoch, counter)
+        self.activations = set(other.activations) if other else set()
+        self.shown = None  # the alarm that the light says is being sent
+        self.receipted = self.closing = False
+
+
+def life(chip, seed, seen):
+    """From power-up through one alarm, from press to closed, as far as the supply lasts."""
+
     def job(files):
-        journal = Journal(files, quiet)
-        counter = Counter(files, Chance(seed), journal.highest(), quiet)
-        for _ in range(2):
-            activation = counter.take_activation()
-            journal.add(Entry(activation, position=HERE))
-            if chip.is_dead():
-                return  # what the code does after the cut never happened
-            assert activation not in activations, activation
-            activations.add(activation)
-            added.add(activation)
-            number = counter.take_counter()
+        device = Device(settings(), files, 0, quiet, Chance(seed))
+        device.came_up()
+        device.position.take(FIX, 0)
+        alarm = device.activate(1000, 1000)
+        if chip.is_dead():
+            return  # what the code does after the cut never happened
+        assert alarm.activation not in seen.activations, alarm.activation
+        seen.activations.add(alarm.activation)
+        seen.shown = alarm.activation
+        frame = device.alarm_frame(alarm, 1000)
+        if chip.is_dead():
+            return
+        header, _ = open_frame(uplink_key(ROOT, DEVICE), frame)
+        key = (header.epoch, header.counter)
+        assert key not in seen.frames, "a counter came back"
+        seen.frames.add(key)
+        for stage in (RECEIPT, ACCEPTED, ACKNOWLEDGED, DISPATCHED, CLOSED):
+            # Counted as of before: a cut may fall anywhere in what follows.
+            seen.receipted = True
+            seen.closing = stage == CLOSED
+            device.take_frame(status(header, alarm.activation, stage), 2000)
             if chip.is_dead():
                 return
-            key = (counter.epoch, number)
-            assert key not in used
-            used.add(key)
-        journal.receipt(max(added))
-        receipted.add(max(added))
 
     return job
 
@@ -104,34 +130,63 @@ def new_chip():
     return chip
 
 
-def check_cuts(step):
+def check_cuts():
+    """An alarm is open already, a second one lives from press to closed; the power goes at each byte of that."""
     start = new_chip()
-    used, activations, added, receipted = set(), set(), set(), set()
-    mounted(start, life(start, 1, used, activations, added, receipted))
-    assert len(added) == 2
+    before = Seen()
+    mounted(start, lambda files: Device(settings(), files, 0, quiet, Chance(1)).activate(0, 0) and None)
     whole = Chip(start.data)
-    mounted(whole, life(whole, 2, set(used), set(activations), set(added), set()))
-    assert whole.programmed > 300, whole.programmed
-    for budget in range(0, whole.programmed, step):
+    mounted(whole, life(whole, 2, Seen(before)))
+    cuts = whole.programmed
+    assert cuts > 300, cuts
+    for budget in range(cuts):
         chip = Chip(start.data, budget)
-        now_used, now_activations, now_added = set(used), set(activations), set(added)
-        maybe = set()
-        mounted(chip, life(chip, 2, now_used, now_activations, now_added, maybe))
+        seen = Seen(before)
+        mounted(chip, life(chip, 2, seen))
         chip = Chip(chip.data)
-        entries = mounted(chip, lambda files: Journal(files, quiet).entries())
-        found = {entry.activation: entry for entry in entries}
-        for activation in now_added:
-            assert activation in found, "alarm %d was lost at byte %d" % (activation, budget)
-            assert found[activation].position == HERE
-            if found[activation].receipted:
-                assert activation in receipted or activation == max(now_added)
-        mounted(chip, life(chip, 3, now_used, now_activations, now_added, maybe))
+        held = mounted(chip, lambda files: Journal(files, quiet))
+        assert held is not None, "no start after a cut at byte %d" % budget
+        assert len(held.unreceipted) >= 1, "the first alarm is lost at byte %d" % budget
+        if seen.shown and not seen.closing:
+            assert seen.shown in held.unreceipted + held.receipted, "shown as sent, and lost at byte %d" % budget
+            assert mounted(chip, lambda files, seen=seen: Journal(files, quiet).read(seen.shown)[1]) == HERE
+        if seen.shown and not seen.receipted:
+            assert seen.shown in held.unreceipted, "nobody receipted it: byte %d" % budget
+        # The next life: its numbers are all new, and it resumes.
+        seen.activations.update(held.unreceipted + held.receipted)
+        mounted(chip, life(chip, 3, seen))
+    return cuts
 
 
 if MICROPYTHON:
 
-    def test_cut_at_every_programmed_byte():
-        check_cuts(1)
+    def test_cut_at_every_programmed_byte_of_an_alarm():
+        print("%d cuts" % check_cuts())
+
+    def test_wear():
+        """Bytes programmed and blocks erased, per alarm and per day of heartbeats; docs/firmware.md has them."""
+        chip = new_chip()
+
+        def alarms(files):
+            device = Device(settings(), files, 0, quiet, Chance(1))
+            for number in range(200):
+                alarm = device.activate(number, number)
+                header, _ = open_frame(uplink_key(ROOT, DEVICE), device.alarm_frame(alarm, number))
+                for stage in (RECEIPT, CLOSED):
+                    device.take_frame(status(header, alarm.activation, stage), number)
+            return True
+
+        def day(files):
+            device = Device(settings(), files, 0, quiet, Chance(1))
+            for _ in range(288):
+                device.heartbeat_frame(BoardDouble(), 0)
+            return True
+
+        for name, job, count in (("alarm", alarms, 200), ("day of heartbeats", day, 1)):
+            chip.programmed = chip.erased = 0
+            assert mounted(chip, job)
+            print("wear: %d bytes, %.1f erases per %s" % (chip.programmed // count, chip.erased / count, name))
+            assert chip.erased / count < (3 if count > 1 else 30)
 
 
 def test_files():

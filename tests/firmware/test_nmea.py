@@ -1,13 +1,26 @@
 """NMEA as receivers send it, as wires damage it, and what of it becomes a position."""
 
-from panic.nmea import MAX_LINE_BYTES, Nmea, parse
-from panic.position import Position
+from collections import namedtuple
+
+from flash_double import Chance
+
+from panic import nmea as reader
+from panic.nmea import MAX_LINE_BYTES
+from panic.position import FASTEST_M_S, PERSIST_MS, Position, metres
+from panic.ticks import ticks_add
+
+Sentence = namedtuple("Sentence", ("kind", "valid", "lat_e7", "lon_e7", "hdop_x10", "estimated"))
 
 # From the u-blox M8 protocol description and the NMEA 0183 examples everybody has.
 RMC = b"GPRMC,083559.00,A,4717.11437,N,00833.91522,E,0.004,77.52,091202,,,A*57"
 GGA = b"GPGGA,092725.00,4717.11399,N,00833.91590,E,1,08,1.01,499.6,M,48.0,M,,*5B"
 GSA = b"GPGSA,A,3,23,29,07,08,09,18,26,28,,,,,1.94,1.18,1.54*0D"
 CLASSIC = b"GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47"
+
+
+def parse(body):
+    found = reader.parse(body)
+    return found and Sentence(*found)
 
 
 def line(text):
@@ -23,11 +36,11 @@ def whole(body):
 
 
 def feed(data, size=None):
-    nmea = Nmea()
+    nmea = reader.Nmea()
     out = []
     size = size or len(data)
     for start in range(0, len(data), size):
-        out += nmea.feed(data[start : start + size])
+        out += [Sentence(*found) for found in nmea.feed(data[start : start + size])]
     return nmea, out
 
 
@@ -159,5 +172,120 @@ def test_unknown_accuracy_is_said_to_be_unknown():
     position = Position()
     position.take(parse(RMC), 0)
     assert position.current(0)[2] is None
+    position = Position()
     position.take(parse(line("GPGGA,000000,0658.0,S,11025.0,E,6,04,1.0,0,M,0,M,,")), 0)
     assert position.current(0) == (-69666667, 1104166667, None, 0)
+
+
+# Plausibility
+
+HERE = (-69904000, 1104229000)
+
+
+def fix(lat, lon, hdop_x10=10):
+    return "GGA", True, lat, lon, hdop_x10, False
+
+
+def test_metres():
+    assert metres(0, 0, 0, 0) == 0
+    assert 11100 < metres(0, 0, 1000000, 0) < 11160
+    assert 5500 < metres(600000000, 0, 600000000, 1000000) < 5600
+    assert metres(0, 1799999999, 0, -1799999999) == 0, "over the date line"
+    assert metres(-69904000, 1104229000, -69724000, 1104229000) in (2003, 2004)
+
+
+def test_a_jump_is_not_believed_until_it_persists():
+    for start in (0, (1 << 30) - 30000):  # over the wrap of ticks
+        position = Position()
+        position.take(fix(*HERE), start)
+        there = (HERE[0] + 180000, HERE[1])
+        now = start
+        for second in range(1, PERSIST_MS // 1000 + 1):
+            now = ticks_add(start, 1000 * second)
+            position.take(fix(*there), now)
+            assert position.current(now)[:2] == HERE
+            assert 1990 < position.jump_m < 2010
+            assert position.fixes == 1
+        position.take(fix(*there), ticks_add(now, 1000))
+        assert position.current(now)[:2] == there
+        assert position.jump_m == 0
+
+
+def test_what_comes_back_was_a_reflection():
+    position = Position()
+    position.take(fix(*HERE), 0)
+    position.take(fix(HERE[0] + 180000, HERE[1]), 1000)
+    assert position.jump_m
+    position.take(fix(HERE[0] + 10, HERE[1]), 2000)
+    assert position.jump_m == 0
+    position.take(fix(HERE[0] + 10, HERE[1]), 58000)
+    position.take(fix(HERE[0] + 180000, HERE[1]), 59000)
+    for now in range(60000, 118000, 1000):
+        position.take(fix(HERE[0] + 180000, HERE[1]), now)
+    assert position.current(118000)[0] == HERE[0] + 10, "the minute begins anew"
+
+
+def test_whoever_travels_is_believed():
+    # An express train, and a tunnel of ten minutes.
+    position = Position()
+    lat = HERE[0]
+    for second in range(600):
+        lat += (FASTEST_M_S - 2) * 90
+        if not 100 < second < 700:
+            position.take(fix(lat, HERE[1], 30), second * 1000)
+        assert position.jump_m == 0
+    position.take(fix(lat, HERE[1]), 600000)
+    assert position.current(600000)[0] == lat
+
+
+def test_a_fixed_button_says_that_it_was_moved():
+    position = Position((HERE[0], HERE[1], 200))
+    for second in range(300):
+        position.take(fix(HERE[0] + 18000, HERE[1]), second * 1000)  # 200 m off, and 5 m of accuracy
+    assert position.moved_m == 0
+    now = 300000
+    while now < 300000 + PERSIST_MS:
+        position.take(fix(HERE[0] + 20000, HERE[1]), now)
+        assert position.moved_m == 0
+        now += 1000
+    position.take(fix(HERE[0] + 20000, HERE[1]), now)
+    assert position.moved_m in (222, 223)
+    position.take(fix(HERE[0], HERE[1]), now + 1000)
+    assert position.moved_m == 0
+
+
+def test_silence_of_the_receiver_is_known():
+    position = Position()
+    assert position.silent_s(5000) is None
+    position.take(("GSA", False, None, None, None, False), 1000)
+    assert position.silent_s(63000) == 62
+
+
+def test_a_million_bytes_of_noise():
+    import gc
+    import sys
+
+    chance = Chance(7)
+    nmea, position = reader.Nmea(), Position()
+    good = whole(RMC) + whole(GSA) + whole(GGA) + whole(line("GPGSV,1,1,00"))
+    noise = bytearray(good * 4)
+
+    def feed_noise(rounds):
+        for _ in range(rounds):
+            for _ in range(6):
+                drawn = chance()
+                noise[drawn % len(noise)] = drawn >> 16 & 0xFF
+            if chance() % 8 == 0:
+                noise[:] = good * 4
+            for sentence in nmea.feed(noise):
+                position.take(sentence, 0)
+
+    feed_noise(20)
+    gc.collect()
+    before = gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
+    rounds = 1000000 // len(noise) + 1 if sys.implementation.name == "micropython" else 100
+    feed_noise(rounds)
+    gc.collect()
+    assert nmea.bad > 100
+    if hasattr(gc, "mem_alloc"):
+        assert gc.mem_alloc() <= before + 64

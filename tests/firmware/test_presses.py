@@ -1,9 +1,10 @@
 """Gestures: each folder of tests/golden/presses is a script of raw edges and what must come of it.
 
 script.txt: "<ms> down" or "<ms> up", the edges of the contact with their bounces. A line "ticks <n>" first
-sets the board's ticks at ms 0, for scripts that run over the wrap; a line "hold" makes a hold the same SOS.
-"<ms> counted <n> since <ms> down": what the chip counted while nothing could run. "#" begins a comment.
-outcome.txt: "<ms> press", "<ms> activation", "<ms> hold", "<ms> stuck": when the button said so, on the script's clock.
+sets the board's ticks at ms 0, for scripts that run over the wrap; a line "closed" says that the contact was
+closed when the board started; a line "hold" makes a hold the same SOS. "<ms> counted <n> since <ms> down": what the
+chip counted while nothing could run. "#" begins a comment.
+outcome.txt: "<ms> press", "<ms> activation", "<ms> stuck", ...: when the button said so, on the script's clock.
 
 A new behaviour is a new folder. `python tests/firmware/test_presses.py record` writes the outcomes that are
 missing: read them before you keep them.
@@ -21,17 +22,9 @@ except ImportError:  # run as a script, to record
 from panic.ticks import ticks_add, ticks_diff
 
 GOLDEN = __file__.replace("\\", "/").rsplit("/", 2)[0] + "/golden/presses"
-NEEDED = (
-    "one-press",
-    "two-presses",
-    "three-presses",
-    "four-presses",
-    "six-presses",
-    "stuck",
-    "tick-wrap",
-    "hold",
-    "counted-three",
-)
+NEEDED = ("one-press", "two-presses", "three-presses", "four-presses", "six-presses", "tick-wrap")
+NEEDED += ("stuck", "shorted-at-boot", "chatter-presses", "three-then-hold", "third-press-held")
+NEEDED += ("hold", "counted-three")
 
 
 def read(path):
@@ -40,8 +33,9 @@ def read(path):
 
 
 def parse(text):
-    """(ticks at ms 0, [(ms, down, None or (closings, since ms))], hold_is_sos)."""
+    """(ticks at ms 0, closed at the start, [(ms, down, None or (closings, since ms))], hold_is_sos)."""
     start = 0
+    closed = False
     edges = []
     hold = False
     for line in text.split("\n"):
@@ -50,20 +44,21 @@ def parse(text):
             continue
         if words[0] == "ticks":
             start = int(words[1])
+        elif words[0] == "closed":
+            closed = True
         elif words == ["hold"]:
             hold = True
         else:
             assert words[-1] in ("down", "up"), line
             counted = (int(words[2]), int(words[4])) if words[1] == "counted" else None
             edges.append((int(words[0]), words[-1] == "down", counted))
-    return start, edges, hold
+    return start, closed, edges, hold
 
 
 def play(text):
     """The outcome of a script: polled exactly when the button asks for it, as hal and app.py do."""
-    start, edges, hold = parse(text)
-    presses = Presses(hold_is_sos=hold)
-    down = False
+    start, down, edges, hold = parse(text)
+    presses = Presses(down, hold_is_sos=hold)
     now = 0
     out = []
     polls = 0
@@ -72,6 +67,7 @@ def play(text):
         for kind, _ in found:
             out.append("%d %s\n" % (now, kind))
 
+    say(presses.poll(start, down))
     while True:
         wait = presses.wait_ms(ticks_add(start, now))
         due = None if wait is None else now + wait

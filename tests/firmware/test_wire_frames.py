@@ -31,6 +31,7 @@ from panic_wire.frames import (
 )
 from panic_wire.keys import downlink_key, hkdf_sha256, uplink_key
 from panic_wire.seal import open_frame, seal
+from panic_wire.words import header_dict
 
 ROOT = bytes(range(16))
 
@@ -150,7 +151,7 @@ def test_records_compare_by_value():
     assert Header(ALARM, 0, 1, 2, 3) == Header(ALARM, 0, 1, 2, 3)
     assert Header(ALARM, 0, 1, 2, 3) != Header(ALARM, 0, 1, 2, 4)
     assert repr(Status(5)) == "Status(activation=5)"
-    assert list(Header(ALARM, 0, 1, 2, 3).to_dict().values()).count(1) == 2
+    assert list(header_dict(Header(ALARM, 0, 1, 2, 3)).values()).count(1) == 2
 
 
 def test_keys_differ_by_direction_and_device():

@@ -29,13 +29,18 @@ from gateway.clock import now_us
 from gateway.registry.devices import Device, add_device
 from gateway.store.engine import open_store
 from panic_wire import topics
+from panic_wire.bodies import unpack_time
 from panic_wire.frames import (
     ALARM,
+    COMMAND,
     HEARTBEAT,
+    SET_TIME,
     STAGE_NAMES,
     Alarm,
+    Command,
     Header,
     Heartbeat,
+    unpack_command,
     unpack_status,
 )
 from panic_wire.keys import downlink_key, uplink_key
@@ -47,6 +52,7 @@ PASSWORD = "a long enough password"
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 CALLBACK_SECRET = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
 LIMIT_S = 10.0
+START_LIMIT_S = 30.0  # a process with all its imports, beside other tests
 
 
 def wait_until(holds: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
@@ -110,7 +116,7 @@ class GatewayProcess:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def wait_healthy(self) -> dict[str, Any]:
-        wait_until(lambda: self.health().get("ok", False), "a healthy gateway")
+        wait_until(lambda: self.health().get("ok", False), "a healthy gateway", START_LIMIT_S)
         return self.health()
 
     def health(self) -> dict[str, Any]:
@@ -176,6 +182,8 @@ class Button:
         self.device, self.name = device, topics.device_name(device.id)
         self.epoch, self.counter, self.activation = secrets.randbits(32), 0, 0
         self.heard: queue.Queue[tuple[str, int, int]] = queue.Queue()
+        self.commands: queue.Queue[tuple[Header, Command]] = queue.Queue()
+        self.times: queue.Queue[tuple[int, int, int]] = queue.Queue()  # what unpack_time says
         self.client = client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self.name, protocol=mqtt.MQTTv311)
         client.reconnect_delay_set(0.05, 0.2)  # pyright: ignore[reportArgumentType]
         client.max_inflight_messages_set(0)
@@ -190,6 +198,13 @@ class Button:
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         header, body = open_frame(downlink_key(self.device.root_key, self.device.id), message.payload)
+        if header.type == COMMAND:
+            command = unpack_command(body)
+            if command.code == SET_TIME:
+                self.times.put(unpack_time(command.content))
+            else:
+                self.commands.put((header, command))
+            return
         self.heard.put((STAGE_NAMES[header.stage], unpack_status(body).activation, header.counter))
 
     def frame(self, kind: int, body: bytes, *, key: bytes | None = None, counter: int | None = None) -> bytes:

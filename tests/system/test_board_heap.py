@@ -19,9 +19,9 @@ from simulator.world.process import ASYNCIO_KB, SHIMS_KB, micropython
 from simulator.world.settings import BoardSettings
 
 HEAP_KB = 140
+OPEN_ALARMS = 10  # six more than RAM holds
 # In less it refuses to sleep (hal/start.py). It is to come down to HEAP_KB.
 SLEEPER_KB = {"devkit": 150, "tbeam": 152}
-OPEN_ALARMS = 10  # four more than the journal holds
 # Used after a collection with the journal full, asyncio with it; the rest is for what comes and goes.
 LIMIT_KB = 125
 ASYNCIO = """

@@ -67,8 +67,8 @@ FIRMWARE_BUGS = {
     ),
     "counter-forward": (
         "panic/counter.py",
-        "        self._next = self._limit\n",
-        "        self._next = 0\n",
+        "        self._next = self.first = self._limit\n",
+        "        self._next = self.first = 0\n",
         "\n  - {at_s: 40, do: reset, who: toko}\n",
     ),
     "silence-noticed": (
@@ -79,22 +79,22 @@ FIRMWARE_BUGS = {
     ),
     "shown-is-true": (
         "panic/device.py",
-        "        self.lights.show(newest.stage if newest else None, now",
-        "        self.lights.show((newest.stage or RECEIPT) if newest else None, now",
+        "            what = newest.stage\n",
+        "            what = newest.stage or RECEIPT\n",
         "\n  - {at_s: 15, do: gateway, what: kill}" + PRESSED,
     ),
     "bounded": (
         "panic/journal.py",
-        "CAPACITY = 6 ",
-        "CAPACITY = 9 ",
+        "CAPACITY = 64",
+        "CAPACITY = 99",
         "\n  - {at_s: 10, do: gateway, what: kill}\n"
-        + "".join(f"  - {{at_s: {20 + 10 * n}, do: press, who: toko}}\n" for n in range(8)),
+        + "".join(f"  - {{at_s: {12 + 2 * n}, do: press, who: toko}}\n" for n in range(66)),
     ),
     "every-gesture": ("panic/presses.py", "PRESSES = 3\n", "PRESSES = 4\n", PRESSED),
     "alarm-arrives": (
         "panic/sender.py",
-        "            if alarm.attempt is None and self._wait_ms(alarm, now) == 0:\n",
-        "            if alarm.tries and alarm.attempt is None and self._wait_ms(alarm, now) == 0:\n",
+        "            if alarm.attempt is None and _wait_ms(alarm, now) == 0:\n",
+        "            if alarm.tries and alarm.attempt is None and _wait_ms(alarm, now) == 0:\n",
         PRESSED,
     ),
     "no-fault": ("panic/device.py", "    def begin_test(self, now):\n", "    def begin_test(self):\n", HOLD),

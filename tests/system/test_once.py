@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from panic_wire.frames import RECEIPT, FrameError, unpack_status
+from panic_wire.frames import RECEIPT, STATUS, FrameError, unpack_status
 from panic_wire.keys import downlink_key
 from panic_wire.seal import open_frame
 from sigap.problem import Problem
@@ -74,6 +74,8 @@ class Witness:
             header, body = open_frame(key, after_topic[2:])
         except FrameError:
             return None  # it was a SUBSCRIBE
+        if header.type != STATUS:
+            return None  # it tells the time
         activation = unpack_status(body).activation  # 0 answers a heartbeat
         return activation if header.stage == RECEIPT and activation else None
 

@@ -88,7 +88,7 @@ def test_a_board_becomes_a_device(board: WorldClient, broker: Broker, gateway: G
     assert "toko-1 is registered already, with another owner, site or silence" in other.stderr
     refused = provision(gateway, board, "--site", *SITE, "--wifi", "x" * 40, "--wifi-password", "")
     assert refused.returncode == 1
-    assert "the firmware refuses the settings: /device.json: wifi.ssid is" in refused.stderr
+    assert "toko-1 would not start: wifi.ssid does not fit (text, 1 to 32)" in refused.stderr
     assert settings_of(board, tmp_path) == written, "the old ones are still there"
 
 

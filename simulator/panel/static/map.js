@@ -2,6 +2,8 @@
 const HOME = [-6.99, 110.42];
 const COLOURS = {
   sending: "#c2410c",
+  "not received": "#c2410c",
+  cancelled: "#8a6d00",
   received: "#c2410c",
   acknowledged: "#1554a8",
   dispatched: "#22702a",

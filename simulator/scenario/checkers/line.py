@@ -11,7 +11,7 @@ from simulator.scenario.model import part_names
 
 SETTLE_US = 60_000_000  # a world in which all has been well for so long has nothing left to tell
 SILENCE_US = 90_000_000  # keepalive 30 s and a half (MQTT), then the broker tells the gateway; and some room
-JOURNAL = 6  # firmware/panic/journal.py: CAPACITY
+JOURNAL = 64  # firmware/panic/journal.py: CAPACITY
 
 
 def _disturbs_all(entry: dict[str, Any]) -> bool:

@@ -45,6 +45,7 @@ ROUTES = {
     ("POST", "/tests/closed"): STAFF,
     ("GET", "/incidents/{id}"): STAFF,
     ("POST", "/incidents/{id}/{stage}"): STAFF,
+    ("GET", "/troubles"): STAFF,
     ("GET", "/operators"): ADMINISTRATORS,
 }
 

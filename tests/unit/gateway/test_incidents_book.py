@@ -17,12 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.incidents.book import Book, Taken, UnknownIncident
 from gateway.incidents.events import history
+from gateway.incidents.facts import cancel_says
 from gateway.incidents.stages import DISPOSITIONS, STAGES, STATES, AlarmState, fold
 from gateway.registry.devices import Device, add_device
 from gateway.registry.people import add_owner
 from gateway.store import schema
 from gateway.store.engine import Store, open_store
-from panic_wire.frames import ALARM, Alarm, Header
+from panic_wire.frames import ALARM, Alarm, Cancel, Header
 
 NOW = 1_790_000_000_000_000
 BOOK = Book(["police", "polda"], "test")
@@ -45,6 +46,15 @@ class Desk:
         header = Header(kind, 0, self.device.id, epoch, counter)
         with self.store.write() as conn:
             return BOOK.take_alarm(conn, self.device, header, Alarm(activation, **alarm), at)
+
+    def cancel(self, activation: int = 1, at: int = NOW, **cancel: Any) -> Taken | None:
+        with self.store.write() as conn:
+            return BOOK.take_cancel(conn, self.device, Cancel(activation, **cancel), at)
+
+    def says(self, incident: str) -> str | None:
+        with self.store.read() as conn:
+            query = sa.select(schema.alarms).where(schema.alarms.c.incident_id == incident)
+            return cancel_says(conn.execute(query).mappings().all())
 
     def stage(self, incident: str, stage: str, at: int = NOW, actor: str = "backend:police", **data: Any) -> bool:
         with self.store.write() as conn:
@@ -99,6 +109,10 @@ def test_a_first_alarm_opens_an_incident_and_tells_every_backend(desk: Desk) -> 
             "silent": False,
             "bearer": "wifi",
             "battery_mv": 3700,
+            "moved": False,
+            "doubtful": False,
+            "cancelled_at": None,
+            "duress": False,
         }
     ]
     assert (data["state"], data["device_name"], data["owner"]["name"]) == ("open", "shop-1", "Toko Sinar")
@@ -274,6 +288,22 @@ class BookMachine(RuleBasedStateMachine):
             assert (after.lat_e7, after.lon_e7) == fix[:2]
         self.newest[activation] = after.counter
 
+    @rule(activation=st.integers(1, 6), duress=st.booleans(), age_ms=st.integers(0, 60_000))
+    def cancel(self, activation: int, duress: bool, age_ms: int) -> None:
+        taken = self.desk.cancel(activation, self._later(), duress=duress, age_ms=age_ms)
+        if activation not in self.home:
+            assert taken is None
+            return
+        assert taken is not None
+        if taken.incident_id != self.home[activation]:  # it was closed too early
+            assert duress
+            assert self.states[self.home[activation]] == "closed"
+            self.states.setdefault(taken.incident_id, "open")
+            self.home[activation] = taken.incident_id
+        row = self.desk.alarm(activation)
+        assert row.cancelled_at is not None
+        assert row.duress or not duress
+
     @rule(data=st.data(), stage=st.sampled_from(STAGES), disposition=st.sampled_from(DISPOSITIONS))
     def record(self, data: st.DataObject, stage: str, disposition: str) -> None:
         if not self.states:
@@ -309,7 +339,8 @@ class BookMachine(RuleBasedStateMachine):
 def as_state(row: sa.Row) -> AlarmState:
     position = None if row.lat_e7 is None else (row.lat_e7, row.lon_e7, row.accuracy_m, row.fix_at)
     times = (row.pressed_at, row.received_at, row.age_is_minimum)
-    return AlarmState(row.activation, *times, row.silent, row.bearer, position)
+    flags = (row.moved, row.doubtful, row.cancelled_at, row.duress)
+    return AlarmState(row.activation, *times, row.silent, row.bearer, position, *flags)
 
 
 TestBookMachine = BookMachine.TestCase

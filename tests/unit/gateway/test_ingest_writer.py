@@ -19,7 +19,18 @@ from gateway.registry.devices import Device, add_device
 from gateway.store import schema
 from gateway.store.engine import Store, open_store
 from panic_wire import topics
-from panic_wire.frames import ALARM, HEARTBEAT, STAGE_NAMES, Alarm, Header, Heartbeat, unpack_status
+from panic_wire.frames import (
+    ALARM,
+    COMMAND,
+    HEARTBEAT,
+    STAGE_NAMES,
+    Alarm,
+    Command,
+    Header,
+    Heartbeat,
+    unpack_command,
+    unpack_status,
+)
 from panic_wire.keys import downlink_key, uplink_key
 from panic_wire.seal import open_frame, seal
 
@@ -66,8 +77,16 @@ class Recorder:
         for each in self.said:
             if each[0] == "down" and each[1] == topics.down(topics.device_name(device.id)):
                 header, body = open_frame(downlink_key(device.root_key, device.id), each[2])
+                if header.type == COMMAND:
+                    continue
                 found.append((STAGE_NAMES[header.stage], unpack_status(body).activation, header.counter))
         return found
+
+    def commands(self, device: Device) -> list[tuple[Header, Command]]:
+        """What came down that is no status."""
+        key, topic = downlink_key(device.root_key, device.id), topics.down(topics.device_name(device.id))
+        opened = [open_frame(key, each[2]) for each in self.said if each[0] == "down" and each[1] == topic]
+        return [(header, unpack_command(body)) for header, body in opened if header.type == COMMAND]
 
 
 class Bench:

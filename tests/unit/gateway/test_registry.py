@@ -141,6 +141,16 @@ def test_provisioning_is_complete(store: Store):
         "heartbeat_s": 60,
         "window_ms": 2000,
     }
+    with pytest.raises(Problem, match=r"wifi\.ssid does not fit"):
+        device_settings(added, broker_host="h", broker_port=1883, wifi_ssid="s" * 33)
+    begun = device_settings(added, broker_host="h", broker_port=1883)
+    assert begun["wifi"]["ssid"] == "", "a technician fills it in; until then the device does not start"
+
+
+def test_a_fixed_button_is_told_where_it_was_mounted(store: Store):
+    added = add(store, "shop-2", site_name="Pasar", site_lat=-6.9932, site_lon=110.4203)
+    settings = device_settings(added, broker_host="h", broker_port=1883, wifi_ssid="s")
+    assert settings["site"] == {"lat_e7": -69932000, "lon_e7": 1104203000}
 
 
 # People.

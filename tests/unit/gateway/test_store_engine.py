@@ -61,7 +61,7 @@ def test_migrated_tables_read_the_same_as_created_ones(store: Store, tmp_path: P
 
     def parts(statement: str) -> list[str]:
         return [
-            part.strip(" ,\t") for line in statement.splitlines() for part in re.split(r", (?=[a-z_]+ [A-Z])", line)
+            part.strip(" ,\t") for line in statement.splitlines() for part in re.split(r", (?=[a-z_0-9]+ [A-Z])", line)
         ]
 
     with store.read() as ours, created.connect() as theirs:

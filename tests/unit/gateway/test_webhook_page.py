@@ -21,16 +21,17 @@ from gateway.backends.webhook import POLICY, WebhookBackend
 from gateway.inbound.callbacks import routes
 from gateway.inbound.status_event import StatusData
 from gateway.incidents.book import Book
+from gateway.incidents.facts import DURESS, MISTAKE, MOVE_TELLS_M, STILL_IN_DANGER
 from gateway.incidents.stages import DISPOSITIONS
 from gateway.outbox import rows
 from gateway.outbox.breaker import OPEN_AFTER, PROBE_EVERY_S
 from gateway.outbox.port import Delivery
-from gateway.registry.devices import add_device
+from gateway.registry.devices import add_device, get_device
 from gateway.registry.people import add_owner
 from gateway.settings import BackendSettings
 from gateway.store.engine import Store, open_store
 from gateway.store.schema import deliveries, incidents
-from panic_wire.frames import ALARM, Alarm, Header
+from panic_wire.frames import ALARM, Alarm, Cancel, Header
 from tests.unit.gateway.outbox_lab import served
 from tests.unit.police.police_lab import CALLBACK_SECRET, SECRET
 
@@ -94,6 +95,25 @@ def incident_in(store: Store) -> Any:
 
 def test_the_example_is_what_the_gateway_sends(store: Store) -> None:
     assert json.loads(blocks("json")[0]) == body_in(store)
+
+
+def test_the_example_of_a_cancel_is_what_the_gateway_sends(store: Store) -> None:
+    opened = body_in(store)
+    with store.write() as conn:
+        device = get_device(conn, 0xA1B2)
+        assert device is not None
+        book = Book(["police"], "polres-semarang")
+        book.take_cancel(conn, device, Cancel(7, age_ms=1000, duress=True), AT + 12_000_000)
+        query = sa.select(deliveries.c.payload).order_by(deliveries.c.created_at.desc()).limit(1)
+        sent = json.loads(conn.execute(query).scalar_one())
+    shown = json.loads(blocks("json")[1])
+    shared = {key: sent["data"][key] for key in shown["data"]}
+    assert {**sent, "data": shared} == shown
+    assert sent["data"].keys() == opened["data"].keys()
+    page = PAGE.read_text(encoding="utf-8")
+    for word in (MISTAKE, DURESS, STILL_IN_DANGER):
+        assert f"| `{word}` |" in page
+    assert f"{MOVE_TELLS_M} metres or more" in page
 
 
 def test_the_figures_are_those_of_the_code() -> None:

@@ -9,7 +9,13 @@ import pytest
 
 from simulator import observe
 
-SPOKEN = {"sending": (80, 170), "received": (1000, 1000), "acknowledged": (200, 200, 200, 1000)}
+SPOKEN = {
+    "sending": (80, 170),
+    "received": (1000, 1000),
+    "acknowledged": (200, 200, 200, 1000),
+    "not received": (600, 200),
+    "cancelled": (100, 100, 100, 700),
+}
 T0 = 1_700_000_000_000.0
 
 
@@ -45,7 +51,7 @@ class Light:
         return observe.words(self.log, until=self.now)
 
 
-@pytest.mark.parametrize("word", ["sending", "received", "acknowledged", "dispatched"])
+@pytest.mark.parametrize("word", observe.WORDS)
 @pytest.mark.parametrize("late_ms", [0, 20])
 def test_one_word(word: str, late_ms: float) -> None:
     light = Light(late_ms)
@@ -149,7 +155,7 @@ def test_the_buzzer_is_counted() -> None:
     assert observe.quiet([tone(T0, 0), {"pin": 26, "value": 0, "at": T0, "by": "board"}])
 
 
-@pytest.mark.parametrize("word", ["sending", "received", "acknowledged", "dispatched"])
+@pytest.mark.parametrize("word", observe.WORDS)
 def test_what_it_says_now(word: str) -> None:
     light = Light()
     light.now += 3000
