@@ -18,8 +18,8 @@ from sigap.problem import Problem
 Pin = Annotated[int, Field(ge=0, le=48, strict=True)]
 Text = Annotated[str, Field(min_length=1, strict=True)]
 State = Literal[
-    "deep_sleep", "light_sleep", "cpu", "wifi_connect", "wifi_idle", "wifi_tx", "gps_acquire", "gps_track", "led",
-    "buzzer", "lora_rx", "lora_tx",
+    "deep_sleep", "light_sleep", "cpu", "wifi_connect", "wifi_idle", "wifi_tx", "gps_acquire", "gps_track",
+    "gps_rest", "led", "buzzer", "lora_rx", "lora_tx",
 ]  # fmt: skip
 BASE_STATES = ("deep_sleep", "light_sleep", "cpu")  # the whole board; the others are what comes on top of one of these
 
@@ -236,7 +236,7 @@ class Board(_Table):
         wanted += ["light_sleep"] if self.sleep.light else []
         wanted += ["deep_sleep"] if self.sleep.deep != "no" else []
         wanted += ["buzzer"] if self.buzzer else []
-        wanted += ["gps_acquire", "gps_track"] if self.gps else []
+        wanted += ["gps_acquire", "gps_track", "gps_rest"] if self.gps else []
         wanted += ["lora_rx", "lora_tx"] if self.lora else []
         return wanted
 

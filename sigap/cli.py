@@ -34,6 +34,7 @@ COMMANDS = {
     "devices": "gateway.commands.views:devices",
     "troubles": "gateway.commands.troubles:troubles",
     "quarantine": "gateway.commands.views:quarantine",
+    "energy": "sigap.energy:energy",
     "frame": "sigap.frame:frame",
     "flash": "sigap.flash:flash",
     "provision": "sigap.provision:provision",

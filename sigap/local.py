@@ -39,6 +39,7 @@ from sigap.problem import Problem
 from sigap.processes import Processes, require_free, sigap_command
 from simulator.faults.client import FaultClient
 from simulator.world.client import WorldClient
+from simulator.world.settings import HEAP_KB
 
 BROKER, GATEWAY, POLICE, MAIL, WORLD, FAULTS = "broker", "gateway", "police-desk", "mail-sink", "world", "fault-proxy"
 READY_LIMIT_S = 30.0
@@ -69,6 +70,8 @@ class Button:
     site: tuple[str, float, float] | None = None
     gps: dict[str, Any] | None = None
     board: str = "devkit"
+    settings: dict[str, Any] = field(default_factory=dict)  # what more its /device.json says
+    heap_kb: int = HEAP_KB
 
 
 # Two places in Semarang, written as anybody reads them off a map.
@@ -172,14 +175,18 @@ class Local:
         boards = [
             {
                 "name": button.name,
-                "device": device_settings(
-                    device,
-                    broker_host=self.settings.device_broker_host,
-                    broker_port=self.links.port(of_board(button.name)),
-                    wifi_ssid="sigap",
-                    board=button.board,
-                ),
+                "device": {
+                    **device_settings(
+                        device,
+                        broker_host=self.settings.device_broker_host,
+                        broker_port=self.links.port(of_board(button.name)),
+                        wifi_ssid="sigap",
+                        board=button.board,
+                    ),
+                    **button.settings,
+                },
                 "gps": button.gps,
+                "heap_kb": button.heap_kb,
                 "serial": self.serial,
             }
             for button, device in buttons

@@ -27,13 +27,21 @@ def _parts(name):
 
 
 class Board(Power):
-    """button, lamp, gps and pmu (None where there is none), wifi; feed, reset, reset_cause of Power."""
+    """button, lamp, gps and pmu (None where there is none), wifi; feed, reset, reset_cause of Power.
+
+    deep: how its presses are safe in deep sleep: "no", "hold", "counted".
+    """
 
     def __init__(self, name, log=print):
         Power.__init__(self)
         parts = _parts(name)
         # First, so that a press while the rest is being set up is seen.
         self.button = Button(*parts["button"])
+        if self.reset_cause() == 4:  # DEEPSLEEP_RESET
+            from hal.deep import started
+
+            started(self.button)
+        self.deep = parts["sleep"][2]
         self.lamp = Lamp(*parts["lamp"])
         self._log = log
         self.pmu = self._battery = None
@@ -61,6 +69,14 @@ class Board(Power):
         except OSError as error:
             self._log("trouble: the battery cannot be measured (%s)" % error)
             return 0
+
+    def sleep(self, deep):
+        """The hal.sleep.Sleep or hal.deep.Deep of this board; the others do not pay for its RAM."""
+        if deep:
+            from hal.deep import Deep as Sleep
+        else:
+            from hal.sleep import Sleep
+        return Sleep(self)
 
     def is_open(self):
         """The case was opened. No board of this version has a contact for it."""

@@ -6,11 +6,17 @@ What is needed for a moment only comes first, and goes; what stays is loaded int
 import gc
 import sys
 
+import hal
 import mqtt
 import panic
 import panic_wire
 from panic import say
 from panic.files import Files
+
+AWAKE_HEARTBEAT_S = 300
+# What must be free when all is loaded, so that a full journal fits beside what sleeps: tests/system/test_board_heap.py.
+# A chip's objects are smaller than those of 64 bits, by 1.4.
+SLEEPER_BYTES = 42000 if sys.maxsize >> 32 else 30000
 
 
 def button():
@@ -26,6 +32,13 @@ def button():
         # SettingsError, BoardError. No reset: the console stays, so that a technician can write /device.json.
         say(str(error))
         return None
+    settings.power = _power_mode(settings, board)
+    if settings.power != "mains":
+        if files.names("/journal"):
+            # Alarms that come back from flash may not fit beside what sleeps: awake until they are closed.
+            settings.power = "later"
+        else:  # before anything else: later the heap may have the room, but not in one piece
+            _load_sleeper(settings.power)
     gc.collect()
     from panic.app import App
     from panic.bearers import WifiBearer
@@ -34,6 +47,16 @@ def button():
     if settings.broker_ssl:
         from hal.tls import bearer as make_bearer
     gc.collect()
+    if settings.power in ("light", "deep") and gc.mem_free() < SLEEPER_BYTES:
+        # A button that runs out of memory in the middle of an alarm is worse than one that does not sleep.
+        say(
+            "power: mains instead of %s: %d bytes of RAM are left, %d are needed"
+            % (settings.power, gc.mem_free(), SLEEPER_BYTES)
+        )
+        settings.power = "mains"
+        settings.heartbeat_s = min(settings.heartbeat_s, AWAKE_HEARTBEAT_S)
+        panic.unload("sleeper", "power", "kept")
+        _unload(hal, "sleep", "deep")
     return App(board, settings, files, make_bearer=make_bearer)  # pyright: ignore[reportArgumentType]
 
 
@@ -45,7 +68,31 @@ def _load_settings(files):
     finally:
         # What checks them and derives keys has done its work; its RAM is worth more to the alarms.
         panic.unload("settings", "schema", "network_settings")
-        for package, name in ((panic_wire, "keys"), (mqtt, "tls")):
-            if hasattr(package, name):
-                delattr(package, name)
-                del sys.modules["%s.%s" % (package.__name__, name)]
+        _unload(panic_wire, "keys")
+        _unload(mqtt, "tls")
+
+
+def _power_mode(settings, board):
+    from panic.modes import mode_of
+
+    try:
+        return mode_of(settings, board, say)
+    finally:
+        panic.unload("modes")
+
+
+def _load_sleeper(power):
+    import panic.sleeper
+
+    if power == "deep":
+        import hal.deep
+        import panic.kept  # noqa: F401
+    else:
+        import hal.sleep  # noqa: F401
+
+
+def _unload(package, *names):
+    for name in names:
+        if hasattr(package, name):
+            delattr(package, name)
+            del sys.modules["%s.%s" % (package.__name__, name)]

@@ -75,9 +75,11 @@ class Wifi:
             if several or keep_address:
                 from hal.joining import join
 
-                await join(self, networks, keep_address, again)
-                join = None
-                del hal.joining, sys.modules["hal.joining"]  # its RAM is worth more while it is not needed  # pyright: ignore[reportAttributeAccessIssue]
+                try:
+                    await join(self, networks, keep_address, again)
+                finally:  # run() may be cancelled: before a sleep
+                    join = None
+                    del hal.joining, sys.modules["hal.joining"]  # its RAM is worth more while it is not needed  # pyright: ignore[reportAttributeAccessIssue]
             else:
                 await self._join(networks[0][0], networks[0][1], again)
             self.trouble = None

@@ -35,7 +35,7 @@ class Client:
     (the same as one word: name, http, early, tls, refused, or None), refusal (int or None: the CONNACK code, when the
     broker said no). on_up: None or a callable without arguments, called each time the connection is usable. on_down:
     the same, each time there is none, or a try has failed. on_block: the same, called before a name is looked up,
-    which may stop everything for many seconds.
+    which may stop everything for many seconds, and before each step of a TLS handshake, for some tenths of one.
     """
 
     def __init__(

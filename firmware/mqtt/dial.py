@@ -37,7 +37,7 @@ async def dial(link, client, peer):
     try:
         _resolve(peer, client.on_block)
         peer.failures += 1
-        link.stream, link.sockets = await asyncio.wait_for(_connect(peer), limit_s)
+        link.stream, link.sockets = await asyncio.wait_for(_connect(peer, client.on_block), limit_s)
         waits_for = "CONNACK"
         good = await asyncio.wait_for(_introduce(link, client, peer), limit_s)
     except asyncio.TimeoutError:
@@ -52,8 +52,7 @@ async def dial(link, client, peer):
 
 
 async def _introduce(link, client, peer):
-    link.stream.write(client.connect)
-    await link.stream.drain()
+    await _say(link, client, peer)
     first = True
     while True:
         data = await link.stream.read(READ_BYTES)
@@ -114,7 +113,7 @@ if MICROPYTHON:
             except OSError as error:
                 raise _unknown(peer, error)
 
-    async def _connect(peer):
+    async def _connect(peer, on_block):
         """(stream, what to close). Raises OSError. A TLS handshake happens with the first write."""
         family, kind, protocol = peer.address[:3]
         sock = raw = socket.socket(family, kind, protocol)
@@ -132,12 +131,26 @@ if MICROPYTHON:
             # A TLS socket over an unconnected one would be asked to shake hands with nobody.
             await _writable(raw)
             if peer.ssl:
+                if on_block:
+                    on_block()
                 sock = peer.ssl.wrap_socket(raw, server_hostname=peer.name, do_handshake_on_connect=False)
                 sock.setblocking(False)
         except BaseException:
             raw.close()
             raise
         return asyncio.StreamReader(sock), (sock, raw)
+
+    async def _say(link, client, peer):
+        """The CONNECT. With TLS each step of the handshake keeps everything for some tenths of a second."""
+        sock, data = link.sockets[0], client.connect
+        while data:
+            if peer.ssl and client.on_block:
+                client.on_block()
+            written = sock.write(data)
+            if written:
+                data = data[written:]
+            else:
+                await _writable(sock)
 
 else:
 
@@ -151,7 +164,11 @@ else:
     def _resolve(peer, on_block):
         """CPython resolves names in a thread of its own: nothing to do."""
 
-    async def _connect(peer):
+    async def _say(link, client, peer):
+        link.stream.write(client.connect)
+        await link.stream.drain()
+
+    async def _connect(peer, on_block):
         """(stream, what to close); asyncio sets TCP_NODELAY by itself. Raises OSError."""
         try:
             reader, writer = await asyncio.open_connection(

@@ -3,7 +3,8 @@
 `board` is a hal.board.Board. It has: button (flag, take(), is_down(), began_down, lost), lamp (led(on),
 colour(rgb), tone(hz), shake(on)), gps (async read()) or None, wifi (async run(networks,
 keep_address, on_up), look(portal), answered(), trouble), set_clock(unix_ms), feed(), reset(),
-battery_mv(), rssi_dbm(), reset_cause().
+battery_mv(), rssi_dbm(), reset_cause(); and sleep(deep) (hal.sleep.Sleep) where settings.power is "light" or "deep".
+button also has mark(), counted(), is_quiet() (see hal/button.py).
 """
 
 import asyncio
@@ -14,10 +15,11 @@ from panic.bearers import WifiBearer
 from panic.device import Device
 from panic.lights import TONE_HZ
 from panic.nmea import Nmea
-from panic.presses import ACTIVATION, CHATTER, FREED, HELD, LONG, RESTED, STUCK, STUCK_MS, Presses
-from panic.ticks import Elapsed, least, ticks_ms
+from panic.presses import ACTIVATION, CHATTER, FREED, HELD, HOLD, HOLD_MS, LONG, RESTED, STUCK, STUCK_MS, Presses
+from panic.ticks import Elapsed, least, ticks_add, ticks_ms
 from panic.wait import print_exception, wait
 from panic_wire.bodies import BUTTON_STUCK, EDGES_LOST, NETWORK, ON_BACKUP
+from panic_wire.bodies import HOLD as HOLD_GESTURE
 
 IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
 FEED_MS = 5000
@@ -47,35 +49,57 @@ class App:
         """Until a task crashes; then the board resets, and the alarms in the journal are resumed."""
         # Events belong to the loop that runs, so they are made here.
         self._wake_sender = asyncio.Event()
-        self._wake_lights = asyncio.Event()
-        self._wake_heartbeat = asyncio.Event()
+        self.wake_lights = asyncio.Event()
+        self.wake_heartbeat = asyncio.Event()
+        self.wake_power = asyncio.Event()
         self._failed = asyncio.Event()
         self.device.set_clock = self._board.set_clock
         self.device.rare("crash", "resume", self._board.reset_cause(), ticks_ms())
         self._bearer = self._make_bearer(self._settings, self._frame_down, self._bearer_up, self._log, self._go_dark)
-        settings = self._settings
         self._bearer.on_down = self._bearer_down  # pyright: ignore[reportAttributeAccessIssue]
+        self.judge = Presses(
+            self._board.button.began_down,
+            self._settings.window_ms,
+            self._settings.gap_ms,
+            hold_is_sos=self._settings.hold_is_sos,
+        )
         tasks = [
             ("button", self._watch_button()),
             ("lights", self._shine()),
             ("sender", self._send()),
             ("heartbeat", self._beat()),
             ("watchdog", self._feed()),
-            ("wifi", self._board.wifi.run(settings.wifi_networks, settings.wifi_keep_address, self._bearer.hurry)),
-            ("mqtt", self._bearer.run()),
         ]
+        tasks += self._supply()
         if self._board.gps:
             tasks.append(("gps", self._listen_gps()))
         # Kept: CPython's loop holds tasks only weakly.
-        running = [asyncio.create_task(self._guard(name, job)) for name, job in tasks]
+        running = [asyncio.create_task(self.guard(name, job)) for name, job in tasks]
         await self._failed.wait()
         await asyncio.sleep(CRASH_MS / 1000)
         self._log("%d tasks were running; reset" % len(running))
         self._board.reset()
 
-    async def _guard(self, name, job):
+    def _supply(self):
+        """On mains the link is always up; else the sleeper turns it on and off. Only then is its RAM spent."""
+        if self._settings.power in ("light", "deep"):
+            from panic.sleeper import Sleeper
+
+            deep = self._settings.power == "deep"
+            return [("power", Sleeper(self, self._board, self._settings, self._bearer, deep, self._log).run())]
+        return [("wifi", self.join()), ("mqtt", self._bearer.run())]
+
+    def join(self):
+        """What keeps the WiFi connected."""
+        settings = self._settings
+        return self._board.wifi.run(settings.wifi_networks, settings.wifi_keep_address, self._bearer.hurry)
+
+    async def guard(self, name, job, may_end=False):
+        """Run a task; one that crashes, or ends and may not, resets the board."""
         try:
             await job
+            if may_end:
+                return
             self._log("task %s ended" % name)
         except asyncio.CancelledError:
             raise
@@ -91,19 +115,33 @@ class App:
 
     async def _watch_button(self):
         button = self._board.button
-        presses = Presses(button.began_down, self._settings.window_ms, self._settings.gap_ms)
+        presses = self.judge
         while True:
-            edge = button.take()
-            while edge:
-                self._presses(presses.edge(edge[0], edge[1]))
-                edge = button.take()
+            counted = button.counted()
+            if counted:
+                # What waited in the ring is from before the count began.
+                self._drain(button)
+                self._presses(presses.counted(counted[0], counted[1], ticks_ms(), button.is_down()))
+            self._drain(button)
             self._presses(presses.poll(ticks_ms(), button.is_down()))
-            await wait(button.flag, presses.wait_ms(ticks_ms()))
+            wait_ms = presses.wait_ms(ticks_ms())
+            if wait_ms is None:
+                self.wake_power.set()
+            await wait(button.flag, wait_ms)
+
+    def _drain(self, button):
+        edge = button.take()
+        while edge:
+            self._presses(self.judge.edge(edge[0], edge[1]))
+            edge = button.take()
 
     def _presses(self, found):
         for kind, ticks in found:
-            if kind == ACTIVATION:
-                self.device.activate(ticks, ticks_ms())
+            if kind in (ACTIVATION, HOLD):
+                if kind == HOLD:
+                    self.device.activate(ticks_add(ticks, HOLD_MS), ticks_ms(), HOLD_GESTURE)
+                else:
+                    self.device.activate(ticks, ticks_ms())
                 self._changed()
                 self._bearer.hurry()
             elif kind == LONG:
@@ -122,12 +160,16 @@ class App:
                 self._wake_sender.set()
 
     def _changed(self):
-        self._wake_lights.set()
+        self.wake_lights.set()
         self._wake_sender.set()
+        self.wake_power.set()
 
     def _frame_down(self, frame):
+        self.wake_power.set()
         if self.device.take_frame(frame, ticks_ms()):
             self._changed()
+            if self._settings.power == "later" and not len(self.device.alarms):
+                self._failed.set()  # a reset, after which it sleeps (main.py)
 
     def _bearer_up(self):
         self._board.wifi.answered()
@@ -136,7 +178,7 @@ class App:
         self.device.came_up()
         self._online_due = True
         self._wake_sender.set()
-        self._wake_heartbeat.set()
+        self.wake_heartbeat.set()
 
     def _bearer_down(self, portal):
         self._board.wifi.look(portal)
@@ -147,12 +189,13 @@ class App:
             self.device.rare("watch", "no_way", self._board.wifi, self._bearer.client.cause, now)
 
     def _go_dark(self):
+        self._board.button.mark()
         # A light that stands still while a name is looked up would look like the steady one: dark says nothing.
         self._board.lamp.led(False)
         self._board.lamp.colour(0)
         self._board.lamp.tone(0)
         self._board.lamp.shake(False)
-        self._wake_lights.set()
+        self.wake_lights.set()
 
     async def _shine(self):
         lamp = self._board.lamp
@@ -170,7 +213,7 @@ class App:
             on, ms = lights.shaker(now)
             waits.append(ms)
             lamp.shake(on)
-            await wait(self._wake_lights, least(waits))
+            await wait(self.wake_lights, least(waits))
 
     async def _send(self):
         while True:
@@ -209,6 +252,7 @@ class App:
         alarm.attempt = None
         self._in_flight -= 1
         self._wake_sender.set()
+        self.wake_power.set()
 
     async def _carry(self, frame):
         """One frame to the broker; a bearer that fails is no crash, the schedule goes on."""
@@ -223,7 +267,7 @@ class App:
             now = ticks_ms()
             self.device.touch(now)
             if not self._bearer.up:
-                await wait(self._wake_heartbeat)
+                await wait(self.wake_heartbeat)
                 continue
             if self._online_due:
                 self._online_due = False
@@ -236,7 +280,7 @@ class App:
                 self._wake_sender.set()
                 if supervision.unanswered > 3:
                     self._log("trouble: %d heartbeats without an answer" % supervision.unanswered)
-            await wait(self._wake_heartbeat, supervision.wait_ms(ticks_ms()))
+            await wait(self.wake_heartbeat, supervision.wait_ms(ticks_ms()))
 
     async def _feed(self):
         while True:

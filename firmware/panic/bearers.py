@@ -64,6 +64,10 @@ class WifiBearer:
         """Connect, and connect again, for ever."""
         await self.client.run()
 
+    async def close(self):
+        """Say goodbye, so that the last will is not sent, and end run(), which may be run again."""
+        await self.client.close()
+
     def hurry(self):
         """Somebody pressed: if there is no connection, try now and not at the end of the pause."""
         self.client.hurry()

@@ -29,6 +29,7 @@ from panic_wire.bodies import (
     SILENT,
     SITE_MOVED,
     TEST_MODE,
+    THREE_PRESSES,
     status_activation,
 )
 from panic_wire.header import (
@@ -118,8 +119,8 @@ class Device:
 
     # What the thumb does
 
-    def activate(self, pressed_at, now):
-        """Three presses, the third at ticks pressed_at. When this returns the alarm is on flash and due.
+    def activate(self, pressed_at, now, gesture=THREE_PRESSES):
+        """An SOS, made at ticks pressed_at (the third press). When this returns the alarm is on flash and due.
 
         In test mode it is a test alarm, in RAM; the third press decides.
         """
@@ -135,11 +136,11 @@ class Device:
                 return newest
         activation = self.counter.take_activation()
         position = self.position.current(now)
-        alarm = Alarm(activation, Elapsed(pressed_at), 1, position)
+        alarm = Alarm(activation, Elapsed(pressed_at), gesture, position)
         alarm.test = test
         if not test:
             try:
-                self._journal.add(activation, 1, position)
+                self._journal.add(activation, gesture, position)
                 alarm.on_flash = True
             except OSError as error:
                 # A flash that fails must not keep an SOS back: it goes out from RAM.

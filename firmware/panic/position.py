@@ -101,6 +101,11 @@ class Position:
         """(lat_e7, lon_e7, accuracy_m or None, fix_age_s), or None when there has been no fix."""
         return self._fix and self._fix + (self._age.ms(now) // 1000,)
 
+    def restore(self, lat_e7, lon_e7, accuracy_m, age_s, now):
+        """What was kept over a deep sleep."""
+        self._fix = (lat_e7, lon_e7, accuracy_m)
+        self._age = Elapsed(now, age_s * 1000)
+
     def has_fix(self, now):
         """The receiver has a fix now (it said so within FRESH_MS)."""
         return self._age is not None and self._age.ms(now) < FRESH_MS

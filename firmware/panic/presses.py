@@ -4,12 +4,13 @@ Pure: it is fed with edges that carry their own time, so that an edge which is h
 erased, or a connection is made) still counts with the time at which it happened.
 """
 
-from panic.ticks import ticks_diff
+from panic.ticks import ticks_add, ticks_diff
 
 PRESS = "press"
 ACTIVATION = "activation"
 LONG = "long"
 HELD = "held"
+HOLD = "hold"
 STUCK = "stuck"
 FREED = "freed"
 CHATTER = "chatter"
@@ -20,6 +21,7 @@ WINDOW_MS = 2000
 GAP_MS = 1000
 LONG_MS = 5000
 HELD_MS = 10000
+HOLD_MS = 2000
 STUCK_MS = 30000
 CHATTER_MS = 1000
 PRESSES = 3
@@ -33,11 +35,15 @@ class Presses:
     activation comes with its third press DOWN; the next press begins a new gesture, so six presses are two
     activations. After each call, wait_ms(now) says when to poll again.
 
+    hold_is_sos: HOLD instead of HELD, once the contact is closed for HOLD_MS: the same SOS; not after an activation
+    of the same press. counted(...) takes what the chip has counted while nothing could run. stuck: it is now.
+
     A worn contact may never rest while it is pressed. When it was closed for half of such an unrest, and long enough
     in all, that was a press. CHATTER: no rest for CHATTER_MS; RESTED: it has come to rest since.
     """
 
-    def __init__(self, down=False, window_ms=WINDOW_MS, gap_ms=GAP_MS, debounce_ms=DEBOUNCE_MS):
+    def __init__(self, down=False, window_ms=WINDOW_MS, gap_ms=GAP_MS, debounce_ms=DEBOUNCE_MS, hold_is_sos=False):
+        self._held_kind, self._held_ms = (HOLD, HOLD_MS) if hold_is_sos else (HELD, HELD_MS)
         self._window_ms = window_ms
         self._gap_ms = gap_ms
         self._debounce_ms = debounce_ms
@@ -46,7 +52,7 @@ class Presses:
         self._down_since = None
         self._held = down
         self._long = down
-        self._stuck = False
+        self.stuck = False
         self._raw = down
         self._raw_since = 0
         self._moved_at = 0
@@ -84,11 +90,13 @@ class Presses:
         if self._down and not self._long and held >= LONG_MS:
             self._long = True
             out.append((LONG, self._down_since))
-        if self._down and not self._held and held >= HELD_MS:
+        if self._down and not self._held and held >= self._held_ms:
             self._held = True
-            out.append((HELD, self._down_since))
-        if self._down and not self._stuck and held >= STUCK_MS:
-            self._stuck = True
+            if self._held_kind == HOLD:
+                self._gesture = []
+            out.append((self._held_kind, self._down_since))
+        if self._down and not self.stuck and held >= STUCK_MS:
+            self.stuck = True
             out.append((STUCK, self._down_since))
         return out
 
@@ -99,10 +107,47 @@ class Presses:
             times.append(self._debounce_ms - ticks_diff(now, self._raw_since))
         if self._gesture:
             times.append(self._gap_ms + 1 + self._debounce_ms - ticks_diff(now, self._gesture[-1]))
-        if self._down and not self._stuck:
+        if self._down and not self.stuck:
             held = 0 if self._down_since is None else ticks_diff(now, self._down_since)
-            times.append((STUCK_MS if self._held else HELD_MS if self._long else LONG_MS) - held)
+            times.append(self._next_hold_ms() - held)
         return max(0, min(times)) if times else None
+
+    def _next_hold_ms(self):
+        """How long it must be held for the next thing that a hold says."""
+        waits = [STUCK_MS]
+        if not self._held:
+            waits.append(self._held_ms)
+        if not self._long:
+            waits.append(LONG_MS)
+        return min(waits)
+
+    def counted(self, closings, since, now, down):
+        """The contact closed so often between `since` and `now`, and nobody saw when; now it is seen at `down`.
+
+        Each closing is taken as a press, as far as debounce leaves room for so many. A contact that chatters makes one
+        press look like several, and may so make an alarm of it; the other mistake would swallow an SOS. Three are one
+        activation, however many more there were: nobody can tell where a second would begin.
+        """
+        presses = min(closings, ticks_diff(now, since) // (2 * self._debounce_ms) + 1)
+        out = []
+        if self._settling:  # what began before is not in the count; nobody can say any more how long it lasted
+            self._raw_since = ticks_add(since, -self._debounce_ms)
+            out = self._settle(since)
+        self._raw = self._down = down
+        self._raw_since = self._moved_at = self._down_since = now
+        if self.stuck and closings:
+            out.append((FREED, now))
+        self._held = self._long = self.stuck = self._chatters = False
+        self._closed_ms = 0
+        self._forget(since)
+        out += [(PRESS, now)] * presses
+        if presses and len(self._gesture) + presses >= PRESSES:
+            self._gesture = []
+            self._held = self._held_kind == HOLD
+            out.append((ACTIVATION, now))
+        else:
+            self._gesture += [now] * presses
+        return out
 
     def _settle(self, now):
         """Take the raw level as real when it has been quiet for long enough."""
@@ -117,9 +162,9 @@ class Presses:
                 self._press(self._moved_at, out)
             return out
         self._down = self._raw
-        if self._stuck:
+        if self.stuck:
             out.append((FREED, self._moved_at))
-        self._held = self._long = self._stuck = False
+        self._held = self._long = self.stuck = False
         if self._down:
             self._down_since = self._moved_at
             self._press(self._moved_at, out)
@@ -133,6 +178,8 @@ class Presses:
         self._gesture.append(ticks)
         if len(self._gesture) == PRESSES:
             self._gesture = []
+            if self._held_kind == HOLD:
+                self._held = True  # it may be held on: that is no second SOS
             out.append((ACTIVATION, ticks))
 
     def _forget(self, now):

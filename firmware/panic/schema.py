@@ -8,11 +8,13 @@ TEXT = "text"
 HEX = "hex"
 INT = "int"
 BOOL = "bool"
+CHOICE = "choice"
 
 REQUIRED = None
 ABSENT = ()  # may be left out, and then there is none
 
-# name in /device.json, kind, least, most (letters of a text, digits of a hex), default, unit, may be changed from afar
+# name in /device.json, kind, least, most (letters of a text, digits of a hex; least of a choice: its words), default,
+# unit, may be changed from afar
 SCHEMA = (
     ("device", HEX, 8, 8, REQUIRED, "", False),
     ("root_key", HEX, 32, 32, REQUIRED, "", False),
@@ -29,6 +31,8 @@ SCHEMA = (
     ("site.lat_e7", INT, -900000000, 900000000, ABSENT, "1e-7 degree", False),
     ("site.lon_e7", INT, -1800000000, 1800000000, ABSENT, "1e-7 degree", False),
     ("site.moved_m", INT, 50, 100000, 200, "m", False),
+    ("power", CHOICE, ("mains", "light", "deep"), 0, "mains", "", False),
+    ("hold_is_sos", BOOL, 0, 1, False, "", False),
     ("heartbeat_s", INT, 1, 86400, 300, "s", True),
     ("window_ms", INT, 500, 10000, 2000, "ms", False),
     ("gap_ms", INT, 200, 5000, 1000, "ms", False),

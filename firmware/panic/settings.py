@@ -3,12 +3,13 @@
 import binascii
 import json
 
-from panic.schema import ABSENT, BOOL, HEX, INT, SCHEMA
+from panic.schema import ABSENT, BOOL, CHOICE, HEX, INT, SCHEMA
 from panic_wire.keys import broker_password, downlink_key, uplink_key
 
 PATH = "/device.json"
 NEW = "/device.new"
 OLD = "/device.old"
+SLEEPING_HEARTBEAT_S = 3600
 
 
 class SettingsError(ValueError):
@@ -49,6 +50,8 @@ def check(values):
         setattr(found, name.replace(".", "_"), value)
     if problems:
         raise SettingsError("%s: %s" % (PATH, "; ".join(problems)))
+    if found.power != "mains" and "heartbeat_s" not in values:
+        found.heartbeat_s = SLEEPING_HEARTBEAT_S
     found.wifi_networks = [(found.wifi_ssid, found.wifi_password)]
     found.broker_ssl = found.broker_hostname = found.broker_backup = None
     found.clock_floor_s = 0
@@ -67,6 +70,8 @@ def wrong(kind, least, most, value):
     """What the value must be, or None when it is that."""
     if kind == BOOL:
         return None if value is True or value is False else "true or false"
+    if kind == CHOICE:
+        return None if value in least else "one of " + ", ".join(least)
     if kind == INT:
         right = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
         return None if right else "a whole number from %d to %d" % (least, most)

@@ -67,12 +67,15 @@ def mistakes(settings: dict[str, Any]) -> list[str]:
         if value is None:
             out += [f"{row['name']} is missing"] if row["required"] else []
         elif not _fits(row, value):
-            out.append(f"{row['name']} does not fit ({row['kind']}, {row['least']} to {row['most']})")
+            span = " or ".join(row["least"]) if row["kind"] == "choice" else f"{row['least']} to {row['most']}"
+            out.append(f"{row['name']} does not fit ({row['kind']}, {span})")
     return out
 
 
 def _fits(row: dict[str, Any], value: Any) -> bool:
     match row["kind"]:
+        case "choice":
+            return value in row["least"]
         case "bool":
             return isinstance(value, bool)
         case "int":

@@ -21,8 +21,9 @@ import re
 import subprocess
 import sys
 import tokenize
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 WORDS = Path(__file__).with_name("words.txt")
@@ -64,21 +65,63 @@ def new_names(sources: Mapping[str, str], words: Collection[str], as_they_are: C
         seen.fixed.update(_IDENTIFIER.findall(sources.get(path, "")))
     outer = {name for path, text in sources.items() if path.startswith(OUTER) for name in _IDENTIFIER.findall(text)}
     private = {name for name in seen.bound if re.match("_[^_]", name)}
-    inner = private | (seen.arguments - seen.elsewhere)
-    own = {name for name in seen.own if not name.startswith("_")} - inner - outer
+    own = {name for name in seen.own if not name.startswith("_")} - outer
     left = seen.fixed | set(words) | {"self"}
-    candidates = sorted(inner - left) + sorted(own - left)
+    arguments = seen.arguments - seen.elsewhere - private - left
     free = [word for word in words if word not in seen.all and word not in seen.fixed]
-    return dict(zip(candidates, free, strict=False))
+    shared = _shared(sources, arguments, free)
+    rest = [word for word in free if word not in shared.values()]
+    candidates = sorted((private | arguments) - left - set(shared)) + sorted(own - private - arguments - left)
+    return {**shared, **dict(zip(candidates, rest, strict=False))}
+
+
+def _shared(sources: Mapping[str, str], arguments: Collection[str], free: Sequence[str]) -> dict[str, str]:
+    """{argument: word}: those that never meet in one function share a word, so that few words do for many.
+
+    One that is met outside functions as well, as a name of its module, is not here.
+    """
+    meets: dict[str, set[str]] = {name: set() for name in arguments}
+    functions: list[ast.AST] = []
+    outside: set[str] = set()
+    for text in sources.values():
+        _split(ast.parse(text), functions, outside)
+    for function in functions:
+        found = {each.arg if isinstance(each, ast.arg) else each.id for each in ast.walk(function) if _is_name(each)}
+        for name in found & meets.keys():
+            meets[name] |= (found & meets.keys()) - {name}
+    taken: dict[str, str] = {}
+    for name in sorted(meets.keys() - outside, key=lambda each: (-len(meets[each]), each)):
+        busy = {taken[other] for other in meets[name] if other in taken}
+        word = next((word for word in free if word not in busy), None)
+        if word is not None:
+            taken[name] = word
+    return taken
+
+
+def _is_name(node: ast.AST) -> TypeGuard[ast.Name | ast.arg]:
+    return isinstance(node, ast.Name | ast.arg)
+
+
+def _split(node: ast.AST, functions: list[ast.AST], outside: set[str]) -> None:
+    """Functions and methods go to `functions`, whole; names that are in none of them to `outside`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            functions.append(child)
+            continue
+        if _is_name(child):
+            outside.add(child.arg if isinstance(child, ast.arg) else child.id)
+        _split(child, functions, outside)
 
 
 def find_words() -> str:
-    """The text of words.txt, from the interpreter beside this Python."""
+    """The text of words.txt, from the interpreter beside this Python. `const` means something to the compiler."""
     interpreter = Path(sys.executable).parent / "micropython"
     done = subprocess.run(
         [str(interpreter), "-c", _WALK, MODULES], capture_output=True, text=True, check=True, timeout=60
     )
-    return "".join(word + "\n" for word in sorted(done.stdout.split()) if not keyword.iskeyword(word))
+    return "".join(
+        word + "\n" for word in sorted(done.stdout.split()) if not keyword.iskeyword(word) and word != "const"
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -34,7 +34,9 @@ MEANING = {
     "site.lat_e7": "where it was mounted: with this and a GPS, it says when it is elsewhere",
     "site.lon_e7": "see `site.lat_e7`",
     "site.moved_m": "how far from there is elsewhere",
-    "heartbeat_s": "between two heartbeats",
+    "power": "what it runs on: `mains` is always awake, `light` and `deep` sleep (see Power)",
+    "hold_is_sos": "held for two seconds is the same SOS: for boards that sleep deeply",
+    "heartbeat_s": "between two heartbeats; 3600 s for one that sleeps, when nothing is said",
     "window_ms": "three presses within this are an alarm",
     "gap_ms": "longest time between two of them",
     "battery_low_mv": "below it: trouble *battery low*; it ends 100 mV higher",
@@ -60,7 +62,9 @@ def table() -> str:
     lines = ["| name | what | value | default | from afar |", "|---|---|---|---|---|"]
     for row in rows():
         span = f"{row['least']} to {row['most']}"
+        words = row["least"] if row["kind"] == "choice" else ()
         value = {
+            "choice": " or ".join(f"`{word}`" for word in words),
             "bool": "true or false",
             "hex": f"{row['least']} hex digits",
             "text": f"{span} letters",

@@ -16,7 +16,7 @@ from sigap.story.waiting import LIMIT_S, NotSeenError, wait_until
 from simulator import observe
 from simulator.world.client import WorldClient, WorldLateError
 from simulator.world.presses import Script
-from simulator.world.settings import NAME
+from simulator.world.settings import HEAP_KB, NAME
 from simulator.world.wiring import BOARDS
 
 PLACE = (-6.9904, 110.4229)  # in Semarang, as anybody reads it off a map
@@ -40,12 +40,14 @@ class World:
         site: tuple[float, float] | None = None,
         gps: tuple[float, float] | None = None,
         kind: str = "devkit",
+        settings: dict[str, Any] | None = None,
+        heap_kb: int = HEAP_KB,
     ) -> Board:
         """Register a button and start its board; returns when it listens, or, with a gateway, has been heard.
 
         site: degrees (latitude, longitude) where it is mounted. gps: where its receiver is; without site and gps it
-        has a receiver somewhere in Semarang, with a site alone it has none. kind: of hardware/boards. Problem for a
-        name that is taken or bad.
+        has a receiver somewhere in Semarang, with a site alone it has none. kind: of hardware/boards.
+        settings: what more its /device.json says. Problem for a name that is taken or bad.
         """
         if not NAME.fullmatch(name):
             raise Problem(f"a board's name is {name!r}", "Use a-z, 0-9, - and _, at most 40", USAGE)
@@ -57,6 +59,8 @@ class World:
             site=None if site is None else (f"Tempat {name}", *site),
             gps=None if there is None else {"site": list(there)},
             board=kind,
+            settings=settings or {},
+            heap_kb=heap_kb,
         )
         local = self._stage.local
         device = local.add_button(button)

@@ -15,15 +15,19 @@ HALF = PERIOD >> 1
 EPOCH_2000 = 946684800  # seconds from 1970 to 2000, the ESP32 port's epoch
 
 _base_us = 0
-_set_s = 0  # what RTC.datetime added
+_set_s = 0  # what the calendar is ahead: RTC.datetime, or from before deep sleep
 _edge_us = 0
 _now_us = host.ticks_us
 _sleep_us = host.sleep_us
 
 
-def start(ticks_ms=0, now_us=None, sleep_us=None):
-    """Set the board's ticks to `ticks_ms` now. now_us, sleep_us: another clock than the host's."""
-    global _base_us, _now_us, _sleep_us
+def start(ticks_ms=0, now_us=None, sleep_us=None, clock_s=0):
+    """Set the board's ticks to `ticks_ms` now. now_us, sleep_us: another clock than the host's.
+
+    clock_s: what its calendar has counted before; it goes on in deep sleep.
+    """
+    global _base_us, _now_us, _sleep_us, _set_s
+    _set_s = clock_s
     _now_us, _sleep_us = now_us or _now_us, sleep_us or _sleep_us
     _base_us = _now_us() - ticks_ms * 1000
 

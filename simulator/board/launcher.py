@@ -35,7 +35,7 @@ def main():
     from .shims import esp32, machine, network, sockets
 
     polling.install(sys.modules, wake_read)
-    clock.start(setup["ticks_ms"])
+    clock.start(setup["ticks_ms"], clock_s=setup.get("clock_s", 0))
     clock.install(sys.modules)
     machine.install(sys.modules, link, setup)
     network.install(sys.modules, link, setup, clock.sleep_us)

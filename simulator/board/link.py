@@ -7,6 +7,7 @@ between two bytecodes, as an ESP32's interrupts do.
 """
 
 import _thread
+import io
 import json
 import os
 import socket
@@ -28,6 +29,16 @@ def _nothing():
     pass
 
 
+class _Condition(io.IOBase):
+    """A stream that can be read when a question is answered with yes."""
+
+    def __init__(self, is_met):
+        self._is_met = is_met
+
+    def ioctl(self, operation, argument):
+        return argument & 1 if operation == 3 and self._is_met() else 0
+
+
 class Link:
     def __init__(self, port, wake_stream):
         self._sock = socket.socket()
@@ -40,6 +51,7 @@ class Link:
         self._taken = _thread.allocate_lock()
         self._main = _thread.get_ident()
         self._fed_ms = 0
+        self.asleep = False
         self._callback = self._pump  # bound once: the thread must not allocate
         self._ends = (_nothing, self._taken.release)
 
@@ -96,6 +108,18 @@ class Link:
             time.sleep_ms(10)
         die()
 
+    def doze(self, ms, is_met):
+        """Light sleep: pins move, no interrupt runs. Until is_met(), then True, or until ms have passed."""
+        from .polling import Poll
+
+        waiting = Poll()
+        waiting.register(_Condition(is_met), 1)
+        self.asleep = True
+        try:
+            return bool(waiting.poll(-1 if ms is None else ms))
+        finally:
+            self.asleep = False
+
     def watchdog(self, timeout_ms):
         """The world resets the board when it is not fed within `timeout_ms`."""
         self.send('{"wdt": %d}' % timeout_ms)
@@ -108,6 +132,11 @@ class Link:
             self.send('{"feed": 1}')
 
     def _dispatch(self, message):
+        if self.asleep and "pin" in message:
+            self._handlers["level"](message)
+            return
+        if self.asleep and "uart" in message:
+            return
         for kind in message:
             if kind in self._handlers:
                 self._handlers[kind](message)

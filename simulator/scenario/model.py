@@ -18,10 +18,10 @@ class _Part(BaseModel):
 
 
 class Battery(_Part):
-    """charge_mah, from full at 4.2 V to empty at 3.0 V; drain_ma: the board's mean with its WiFi on."""
+    """charge_mah, from full at 4.2 V to empty at 3.0 V. What the board does drains it (simulator/virtual/energy.py)."""
 
     charge_mah: float = Field(gt=0, description="What is in it at the start")
-    drain_ma: float = Field(default=90.0, gt=0, description="Mean current; the radio listening between beacons")
+    drain_ma: float | None = Field(default=None, gt=0, description="A mean current instead, while it is on")
 
 
 class AccessPoint(_Part):
@@ -47,7 +47,9 @@ class ButtonPart(_Part):
     sky: Sky = Field(default="open", description="What its receiver sees at the start")
     silent: bool = False
     wants_tests: bool = Field(default=False, description="Its owner's relative wants to hear of tests")
-    heartbeat_s: int = Field(default=60, ge=10, le=86400)
+    heartbeat_s: int | None = Field(default=None, ge=10, le=86400, description="60 on mains, an hour when it sleeps")
+    power: Literal["mains", "light", "deep"] = Field(default="mains", description="What it does between heartbeats")
+    hold_is_sos: bool = Field(default=False, description="A hold of 2 s is the same SOS; then it enters no test mode")
     by_name: bool = Field(default=False, description="Its broker is given by a name, which it must look up")
     join_ms: int = Field(default=1500, ge=0, description="What its WiFi takes to join")
     wifi: list[AccessPoint] = Field(
@@ -79,7 +81,7 @@ class Press(_Step):
 
 
 class Hold(_Step):
-    """The button is held down: ten seconds begin test mode."""
+    """The button is held down: ten seconds begin test mode, or two are an SOS where hold_is_sos."""
 
     do: Literal["hold"]
     who: Who

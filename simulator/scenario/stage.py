@@ -17,10 +17,11 @@ from simulator.scenario.seen import Seen
 from simulator.scenario.watched import Gesture
 from simulator.virtual.board import Board
 from simulator.virtual.broker import QUEUE_LIMIT
+from simulator.virtual.energy import EMPTY_MV, HOUR_US, Ledger
 from simulator.virtual.gateway import Store, Task
 from simulator.virtual.world import Button, Registry, VirtualWorld, root_key
 
-BATTERY_EMPTY_MV = 3000
+BATTERY_LOOK_US = 10_000_000
 GATEWAY_QUEUE = 22_000  # gateway/ingest/intake.py: MOST_QOS0 + MOST_QOS1
 BAD_LOOK_UP_S = 0.5
 
@@ -132,11 +133,21 @@ class Stage:
                 if part.powered:
                     kernel.at(at_us, board.power_on, board)
                 if part.battery:
-                    empty_us = int(part.battery.charge_mah / part.battery.drain_ma * 3_600_000_000)
-                    kernel.at(at_us + empty_us, lambda board=board: self._empty(board), board)
+                    kernel.at(at_us, lambda board=board: self._look_at_battery(board), board)
+
+    def _look_at_battery(self, board: Board) -> None:
+        now, ledger = self.world.kernel.now_us, board.ledger
+        assert ledger.capacity_mah is not None
+        left_mah = ledger.capacity_mah - ledger.mah(now)
+        if left_mah <= 0:
+            self._empty(board)
+        else:  # again when it could be empty at the earliest
+            board.set_battery(ledger.mv(now))
+            lasts_us = int(left_mah / ledger.most_ma() * HOUR_US)
+            self.world.kernel.after(max(BATTERY_LOOK_US, lasts_us), lambda: self._look_at_battery(board), board)
 
     def _empty(self, board: Board) -> None:
-        self.world.trace.add(self.world.kernel.now_us, board.name, "battery", mv=BATTERY_EMPTY_MV)
+        self.world.trace.add(self.world.kernel.now_us, board.name, "battery", mv=EMPTY_MV)
         board.power_off()
         board.failed = True  # nobody charges it
 
@@ -275,8 +286,9 @@ def _buttons(part: model.ButtonPart) -> list[Button]:
         "site": part.site,
         "silent": part.silent,
         "wants_tests": part.wants_tests,
-        "heartbeat_s": part.heartbeat_s,
+        "heartbeat_s": part.heartbeat_s or (60 if part.power == "mains" else 3600),
     }
+    device = {"power": part.power, "hold_is_sos": part.hold_is_sos}
     return [
         Button(
             name,
@@ -286,8 +298,9 @@ def _buttons(part: model.ButtonPart) -> list[Button]:
             track=part.track,
             sky=part.sky,
             ticks_ms=part.ticks_ms,
+            device=device,
             by_name=part.by_name,
-            plan={"wear_limit": part.wear_limit},
+            plan={"wear_limit": part.wear_limit, "ledger": _ledger(part.battery)},
         )
         for name in part_names(part)
     ]
@@ -297,3 +310,7 @@ def _around(part: model.ButtonPart) -> dict[str, Any]:
     """The access points of a button as the world has them."""
     points = [point.model_dump() for point in part.wifi]
     return {**points[0], "more": points[1:]} if points else {}
+
+
+def _ledger(battery: model.Battery | None) -> Ledger:
+    return Ledger(capacity_mah=battery.charge_mah, drain_ma=battery.drain_ma) if battery else Ledger()

@@ -11,8 +11,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from simulator.virtual.energy import Ledger
 from simulator.virtual.gps import Sky
 from simulator.virtual.kernel import LOOKAHEAD_US, NEVER, Kernel
+from simulator.virtual.nap import PIN_WAKE, TIMER_WAKE, Nap
 from simulator.virtual.net import Link, Service
 from simulator.virtual.process import BoardDied, BoardHung, Process
 from simulator.virtual.trace import Trace
@@ -32,6 +34,7 @@ WEAR_LIMIT = 100_000  # erases of a sector, W25Q32JV datasheet, 1
 RESTARTS_LIMIT = 20  # resets in a row, each within STEADY_US
 STEADY_US = 10_000_000
 CONSOLE_LINES = 400
+SKY_AHEAD_US = 4_000_000
 MOST_IN = 12  # things that a board is told at once
 
 
@@ -53,6 +56,7 @@ class Plan:
     tls_us: int = TLS_US
     board: str = DEFAULT  # how it is wired: a name of simulator/world/boards.json
     battery_mv: int | None = None
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 class Board:
@@ -83,6 +87,14 @@ class Board:
         self._started_us = 0
         self._quick = 0
         self._used = False
+        self._nap: Nap | None = None
+        self._asleep = False  # light sleep: its receiver speaks to nobody
+        self._woken, self._woken_us = 0, 0
+        self._rtc = ""
+        self._clock = (0, 0)  # what its calendar said when it went to deep sleep, and when that was
+        self.ledger = plan.ledger
+        self.ledger.wire(self.electrics.wired)
+        self.ledger.has_gps = plan.sky is not None
         kernel.runners.append(self)
 
     # The kernel's side
@@ -92,16 +104,23 @@ class Board:
         return self._process is not None
 
     @property
+    def is_napping(self) -> bool:
+        """In deep sleep: off, but it has power and will start."""
+        return self._nap is not None
+
+    @property
     def wake_us(self) -> int:
         if self._process is None:
             return NEVER
         due = self._inbox[0][0] if self._inbox else NEVER
-        sky = self.plan.sky.next_us if self.plan.sky else NEVER
+        sky = self.plan.sky.next_us if self.plan.sky and not self._asleep else NEVER
         return max(min(self._wake_us, due, sky), self.now_us)
 
     def grant(self, horizon_us: int) -> None:
         """Let it run to the horizon; what it will hear until then goes with it."""
         if self.plan.sky:
+            # Not far ahead: it may be put to rest, and its memory has room for little anyway (MOST_IN).
+            horizon_us = min(horizon_us, max(self.now_us, min(self.plan.sky.next_us, horizon_us)) + SKY_AHEAD_US)
             for at_us, text in self.plan.sky.speak(horizon_us):
                 if self.electrics.feeds("gps"):
                     self.tell({"uart": 1, "data": text}, at_us)
@@ -145,7 +164,25 @@ class Board:
         self._kernel.saw(moment_us, self.plan.index, lambda: self._trace.add(moment_us, self.name, what, **fields))
 
     def _hear(self, at_us: int, message: dict[str, Any]) -> None:
-        if "net" in message:
+        self.ledger.hear(at_us, message)
+        if "cpu" in message:
+            asleep = message["cpu"] == "light"
+            if asleep and at_us > self._woken_us:  # not only to feed the watchdog
+                self._see("sleeps", at_us)
+            self._asleep, self._woken_us = asleep, self._woken_us if asleep else at_us
+        elif "radio" in message:
+            self.ledger.join_us = self.wifi["join_ms"] * 1000 if self.wifi["up"] else None
+        elif "rtc" in message:
+            self._rtc = message["rtc"]
+        elif "uart" in message and self.plan.sky:
+            self.plan.sky.told(message["data"], at_us)
+            if self.plan.sky.next_us == NEVER:  # what it was going to say, it does not
+                self._inbox = [each for each in self._inbox if "uart" not in each[2] or each[0] <= at_us]
+                heapq.heapify(self._inbox)
+        elif message.get("reset") == "deepsleep":
+            self._wake_us, self._clock = NEVER, (message["clock_s"], at_us)
+            self._kernel.at(at_us, lambda process=self._process: self._sleep_deep(Nap.of(message, at_us), process))
+        elif "net" in message:
             self._kernel.at(at_us, lambda: self._network(message))
         elif "reset" in message:
             self._wake_us = NEVER
@@ -217,12 +254,18 @@ class Board:
 
     def power_on(self, cause: str = "power") -> None:
         """Connect the supply; without effect on a board that is on."""
-        if self._process is not None or self.failed:
+        if self._process is not None or self._nap is not None or self.failed:
             return
         kernel = self._kernel
         self._trace.add(kernel.now_us, self.name, "power", on=True, cause=cause)
+        self._asleep = False
         if cause == "power":
+            self._rtc = ""
             self.electrics.power_on()
+        if cause == "deepsleep":
+            self.ledger.switch(kernel.now_us, "cpu", "awake")
+        else:
+            self.ledger.power(kernel.now_us, True)
         self.outside |= self.electrics.levels()
         self.now_us = self._started_us = kernel.now_us + BOOT_US
         setup = {
@@ -232,6 +275,9 @@ class Board:
             "seed": self.chance.getrandbits(30),
             "cause": CAUSES[cause],
             "ticks_ms": 0 if self._used else self.plan.ticks_ms,
+            "wake": self._woken if cause == "deepsleep" else 0,
+            "rtc": self._rtc,
+            "clock_s": self._clock[0] + (self.now_us - self._clock[1]) // 1_000_000 if cause == "deepsleep" else 0,
             "unique_id": f"24{self.plan.index & 0xFF:02x}{self.name.encode().hex()[:8]:0<8}",
             "pins": {str(pin): value for pin, value in self.outside.items()},
             "wifi": self.wifi,
@@ -244,21 +290,46 @@ class Board:
         console = self.plan.folder / f"{self.name}.console"
         self._process = Process(self.plan.image, self.plan.heap_kb, console, setup)
         self._wake_us = self.now_us
-        if self.plan.sky:
+        if self.plan.sky and cause != "deepsleep":
             self.plan.sky.power_on(self.now_us)
 
     def power_off(self) -> None:
         """Cut the supply: what is under way on the flash stays half done, pins go dark."""
-        if self._process is None:
+        if self._process is None and self._nap is None:
             return
-        self._process.kill()
+        self._nap = None
+        self._stop()
+        now = self._kernel.now_us
+        self.ledger.power(now, False)
+        self._trace.add(now, self.name, "power", on=False)
+
+    def _stop(self) -> None:
+        """RAM is gone, pins are dark."""
+        if self._process is not None:
+            self._process.kill()
         self._process = None
         self._wake_us, self._inbox = NEVER, []
         self.link.power_off()
-        now = self._kernel.now_us
-        self._trace.add(now, self.name, "power", on=False)
-        for entry in self.pins.darkening(now / 1000):
+        for entry in self.pins.darkening(self._kernel.now_us / 1000):
             self.pins.add(entry)
+
+    def _sleep_deep(self, nap: Nap, process: Process | None) -> None:
+        if self._process is not process:
+            return  # it lost its power just then
+        now = self._kernel.now_us
+        self._stop()
+        self._nap = nap
+        self.ledger.sleep_deep(now)
+        self._trace.add(now, self.name, "sleeps-deep", until_us=nap.until_us)
+        if nap.pin is not None and nap.ends_by(nap.pin, self.outside.get(nap.pin, 1)):
+            self._wake(nap, PIN_WAKE)
+        elif nap.until_us is not None:
+            self._kernel.at(nap.until_us, lambda: self._wake(nap, TIMER_WAKE), self)
+
+    def _wake(self, nap: Nap, reason: int) -> None:
+        if self._nap is nap:
+            self._nap, self._woken = None, reason
+            self.power_on("deepsleep")
 
     def close(self) -> None:
         if self._process is not None:
@@ -267,7 +338,7 @@ class Board:
 
     def reset(self, cause: str = "hard") -> None:
         """The reset button, the watchdog, a brown-out."""
-        if self._process is None:
+        if self._process is None and self._nap is None:
             return
         self.resets += 1
         self._quick = self._quick + 1 if self._kernel.now_us - self._started_us < STEADY_US else 0
@@ -337,3 +408,5 @@ class Board:
             self.tell({"level": {"pin": pin, "value": level}}, moment)
         else:
             self.tell({"pin": pin, "value": level, "t_us": moment}, moment)
+        if self._nap is not None and self._nap.ends_by(pin, level):
+            self._wake(self._nap, PIN_WAKE)

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from simulator.virtual.energy import REST_COMMAND
 from simulator.virtual.kernel import NEVER
 from simulator.world.gps import METRES_PER_DEGREE, Receiver
 
 BAUD = 9600
 BITS_PER_BYTE = 10
+HOT_START_US = 1_000_000  # u-blox MAX-M8 data sheet, 1.3
 PART_BYTES = 120
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)  # of every virtual world
 COLD_START_S = 27.0  # to the first fix without aid under open sky (u-blox MAX-M8 data sheet, 1.3: 26 s to 29 s)
@@ -48,6 +50,13 @@ class Sky:
         """The receiver starts cold."""
         self._seen_since_us = None
         self.next_us = now_us + 1_000_000
+
+    def told(self, data: str, now_us: int) -> None:
+        """Bytes to the receiver: UBX-RXM-PMREQ puts it to rest, anything else wakes it, and it starts hot."""
+        if data.startswith(REST_COMMAND):
+            self.next_us = NEVER
+        elif self.next_us == NEVER:
+            self.next_us = now_us + HOT_START_US
 
     def speak(self, until_us: int) -> Iterator[tuple[int, str]]:
         """(when, text) of each part that arrives up to `until_us`; call it with growing times."""

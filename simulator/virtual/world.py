@@ -54,6 +54,7 @@ class Button:
     track: list[tuple[float, float, float]] | None = None
     sky: str = "open"
     ticks_ms: int = 0
+    device: dict[str, Any] = field(default_factory=dict)  # what more goes to its /device.json
     by_name: bool = False  # the broker is given by name, so that it is looked up
     plan: dict[str, Any] = field(default_factory=dict)
 
@@ -97,6 +98,7 @@ class VirtualWorld:
         key = root_key(self.seed, button.name)
         host = BROKER_NAME if button.by_name else BROKER[0]
         settings = self.store.register(button.name, index=index, broker=(host, BROKER[1]), key=key, **button.settings)
+        settings |= button.device
         self.broker.accounts[settings["device"]] = broker_password(key, device_id(settings["device"])).encode()
         self.device_names[button.name] = settings["device"]
         if button.networks:

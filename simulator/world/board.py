@@ -53,6 +53,9 @@ class Board:
         self.tear: int | None = None  # bytes that the next start may program before its power goes
         self.electrics = Electrics(settings.board, settings.battery_mv, settings.usb)
         self.outside: dict[int, int] = {settings.button_pin: 1, **self.electrics.levels()}
+        self._wake: tuple[int, int] | None = None  # pin and level that end a deep sleep
+        self._rtc = ""
+        self._clock = (0, 0.0)  # what its calendar said when it went to deep sleep, and when that was
         self._prompt: Prompt | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._wdt: asyncio.TimerHandle | None = None
@@ -166,8 +169,22 @@ class Board:
             "pins": {str(pin): value for pin, value in self.outside.items()},
             "wifi": self.wifi,
             **self.electrics.setup(),
+            "wake": self.supply.woken,
+            **self._kept(),
             **({"serial": "raw" if self._prompt.raw else "friendly"} if self._prompt else {}),
         }
+
+    def _kept(self) -> Message:
+        """What the RTC has kept: all but a loss of power; its clock is told after deep sleep only."""
+        if self.supply.started_because == "power":
+            self._rtc = ""
+        if self.supply.started_because != "deepsleep":
+            return {"rtc": self._rtc}
+        return {"rtc": self._rtc, "clock_s": self._clock[0] + int(time.monotonic() - self._clock[1])}
+
+    def _look_at_wake(self) -> None:
+        if self._wake is not None and self.outside.get(self._wake[0]) == self._wake[1]:
+            self.supply.wake()
 
     def send(self, message: Message) -> bool:
         """To the board, if it runs. False when nobody is there to hear it."""
@@ -201,7 +218,19 @@ class Board:
             self.supply.at_prompt = self.supply.at_prompt or message["serial"] == "prompt"
             self._prompt.told(message["serial"])
         elif "reset" in message:
-            self.supply.reset(message["reset"])
+            if message["reset"] == "deepsleep":
+                self._clock = (message["clock_s"], time.monotonic())
+                self._wake = tuple(message["wake"]) if message["wake"] else None
+                self.supply.sleep_deep(None if message["sleep_ms"] is None else message["sleep_ms"] / 1000)
+                self._look_at_wake()
+            else:
+                self.supply.reset(message["reset"])
+        elif "rtc" in message:
+            self._rtc = message["rtc"]
+        elif "cpu" in message:
+            self.event("cpu", state=message["cpu"])
+        elif "radio" in message:
+            self.event("radio", state=message["radio"])
         elif "memory" in message:
             if future := self._asked.pop(message["memory"].get("ask"), None):
                 future.set_result(message["memory"])
@@ -236,6 +265,7 @@ class Board:
         else:
             self.outside[pin] = value
         self.send({"pin": pin, "value": value, "t_us": int(moment_s * 1e6)})
+        self._look_at_wake()
         entry = {
             "pin": pin,
             "value": value,

@@ -26,6 +26,7 @@ WIFI: dict[str, Any] = {
     "portal": None,
     "more": [],
 }
+HEAP_KB = 140  # of a board without PSRAM, docs/simulator.md
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 EXAMPLE = '[[boards]]\nname = "shop-1"\ndevice = "shop-1.json"\ngps = { site = [-6.9932, 110.4203] }'
 
@@ -49,7 +50,7 @@ class BoardSettings:
     gps: Receiver | None = None
     wifi: dict[str, Any] = field(default_factory=dict)
     on: bool = True
-    heap_kb: int = 140
+    heap_kb: int = HEAP_KB
     button_pin: int = -1  # that of the board
     ticks_ms: int = 0
     reflash: bool = True

@@ -15,8 +15,10 @@ from typing import Any
 from sigap.problem import Problem
 
 log = logging.getLogger("sigap.world")
-PWRON, HARD, WDT, SOFT = 1, 2, 3, 5  # machine.*_RESET of the ESP32 port
-CAUSES = {"power": PWRON, "hard": HARD, "wdt": WDT, "soft": SOFT, "died": HARD}
+PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5  # machine.*_RESET of the ESP32 port
+CAUSES = {"power": PWRON, "hard": HARD, "wdt": WDT, "soft": SOFT, "died": HARD, "deepsleep": DEEPSLEEP}
+PIN_WAKE, TIMER_WAKE = 2, 4  # machine.PIN_WAKE, TIMER_WAKE
+DEEP_START_S = 0.5  # with what a process takes to start, the 0.7 s of a chip
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.1, 5.0
 FREE_RESTARTS = 2  # these come at once
 OUTPUT_LIMIT_S = 1.0
@@ -25,7 +27,7 @@ Process = asyncio.subprocess.Process
 
 
 class Supply:
-    """States: "off", "starting" (no boot report yet), "running", "failed".
+    """States: "off", "starting" (no boot report yet), "running", "asleep" (deep sleep: no process), "failed".
 
     Failed is a board that the world gave up on; powering it off and on starts it again.
     spawn(run): starts the process. attend(process): runs beside it, to the end of its output.
@@ -51,6 +53,9 @@ class Supply:
         self.started_because = "power"
         self.powered_at = 0.0
         self.at_prompt = False  # its files have run: what happens now, somebody has typed
+        self.woken = 0  # machine.wake_reason() of this start
+        self._nap_s: float | None = None
+        self._awake = asyncio.Event()
         self._ended_because = "died"
         self._process: Process | None = None
         self._life: asyncio.Task[None] | None = None
@@ -90,6 +95,26 @@ class Supply:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
+    def sleep_deep(self, for_s: float | None) -> None:
+        """The board wants deep sleep: its process ends, and starts again after so long or with wake()."""
+        self._nap_s = for_s
+        self._awake.clear()
+        self.reset("deepsleep")
+
+    def wake(self) -> None:
+        """The contact that ends a deep sleep."""
+        self._awake.set()
+
+    async def _nap(self) -> None:
+        self.state, self.woken = "asleep", TIMER_WAKE
+        try:
+            await asyncio.wait_for(self._awake.wait(), self._nap_s)
+            self.woken = PIN_WAKE
+        except TimeoutError:
+            pass
+        self.state = "starting"
+        await asyncio.sleep(DEEP_START_S)
+
     async def _live(self) -> None:
         cause, quick = "power", 0
         try:
@@ -104,7 +129,10 @@ class Supply:
                 if cause == "died":
                     self._event("died", returncode=self._process.returncode if self._process else None)
                 self.resets += 1
-                is_steady = self.at_prompt or time.monotonic() - began >= self._steady_s
+                self.woken = 0
+                if cause == "deepsleep":
+                    await self._nap()
+                is_steady = cause == "deepsleep" or self.at_prompt or time.monotonic() - began >= self._steady_s
                 quick = 0 if is_steady else quick + 1
                 if quick > self._restart_limit:
                     self._give_up(f"{quick} resets in a row, the last one: {cause}")

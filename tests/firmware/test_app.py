@@ -42,6 +42,15 @@ class ButtonDouble:
     def is_down(self):
         return self.down
 
+    def is_quiet(self):
+        return not self.edges
+
+    def mark(self):
+        pass
+
+    def counted(self):
+        return None
+
     async def press(self, times):
         for _ in range(times):
             for down in (True, False):

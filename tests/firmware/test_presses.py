@@ -2,7 +2,8 @@
 
 script.txt: "<ms> down" or "<ms> up", the edges of the contact with their bounces. A line "ticks <n>" first
 sets the board's ticks at ms 0, for scripts that run over the wrap; a line "closed" says that the contact was
-closed when the board started. "#" begins a comment.
+closed when the board started; a line "hold" makes a hold the same SOS. "<ms> counted <n> since <ms> down": what the
+chip counted while nothing could run. "#" begins a comment.
 outcome.txt: "<ms> press", "<ms> activation", "<ms> stuck", ...: when the button said so, on the script's clock.
 
 A new behaviour is a new folder. `python tests/firmware/test_presses.py record` writes the outcomes that are
@@ -23,6 +24,7 @@ from panic.ticks import ticks_add, ticks_diff
 GOLDEN = __file__.replace("\\", "/").rsplit("/", 2)[0] + "/golden/presses"
 NEEDED = ("one-press", "two-presses", "three-presses", "four-presses", "six-presses", "tick-wrap")
 NEEDED += ("stuck", "shorted-at-boot", "chatter-presses", "three-then-hold", "third-press-held")
+NEEDED += ("hold", "counted-three")
 
 
 def read(path):
@@ -31,10 +33,11 @@ def read(path):
 
 
 def parse(text):
-    """(ticks at ms 0, closed at the start, [(ms, down)])."""
+    """(ticks at ms 0, closed at the start, [(ms, down, None or (closings, since ms))], hold_is_sos)."""
     start = 0
     closed = False
     edges = []
+    hold = False
     for line in text.split("\n"):
         words = line.split("#")[0].split()
         if not words:
@@ -43,16 +46,19 @@ def parse(text):
             start = int(words[1])
         elif words[0] == "closed":
             closed = True
+        elif words == ["hold"]:
+            hold = True
         else:
-            assert words[1] in ("down", "up"), line
-            edges.append((int(words[0]), words[1] == "down"))
-    return start, closed, edges
+            assert words[-1] in ("down", "up"), line
+            counted = (int(words[2]), int(words[4])) if words[1] == "counted" else None
+            edges.append((int(words[0]), words[-1] == "down", counted))
+    return start, closed, edges, hold
 
 
 def play(text):
     """The outcome of a script: polled exactly when the button asks for it, as hal and app.py do."""
-    start, down, edges = parse(text)
-    presses = Presses(down)
+    start, down, edges, hold = parse(text)
+    presses = Presses(down, hold_is_sos=hold)
     now = 0
     out = []
     polls = 0
@@ -66,8 +72,11 @@ def play(text):
         wait = presses.wait_ms(ticks_add(start, now))
         due = None if wait is None else now + wait
         if edges and (due is None or edges[0][0] <= due):
-            now, down = edges.pop(0)
-            say(presses.edge(ticks_add(start, now), down))
+            now, down, counted = edges.pop(0)
+            if counted:
+                say(presses.counted(counted[0], ticks_add(start, counted[1]), ticks_add(start, now), down))
+            else:
+                say(presses.edge(ticks_add(start, now), down))
         elif due is None:
             break
         else:

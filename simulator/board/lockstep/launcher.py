@@ -50,7 +50,7 @@ def main():
 
     from .. import clock
 
-    clock.start(setup["ticks_ms"], lambda: link.now_us, link.sleep)
+    clock.start(setup["ticks_ms"], lambda: link.now_us, link.sleep, setup["clock_s"])
     modules = sys.modules
     modules["time"] = modules["utime"] = clock.module()
 

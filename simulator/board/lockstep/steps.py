@@ -15,6 +15,7 @@ MOST_OUT = 24
 BUFFER_BYTES = 3072
 QUEUE_DEPTH = 8  # MICROPY_SCHEDULER_DEPTH of the ESP32 port: callbacks that may wait
 FLASH, BUSY = 1, 2  # kinds of stall
+LIGHT_WAKE_US = 1000  # from the pin to the next bytecode (ESP32 data sheet, 3.7: less than 1 ms)
 NOTED_US = 20000  # a stall that long is told: a press may be lost in it
 
 
@@ -29,6 +30,7 @@ class Steps:
         self._stalls = []  # [from, to, kind] since the last wait
         self._dog_ms = self._dog_due = 0
         self.stopped = False
+        self.asleep = False
         setup = self._receive()
         if setup["protocol"] != PROTOCOL:
             raise OSError("the world speaks protocol %s, this board %d" % (setup["protocol"], PROTOCOL))
@@ -114,6 +116,18 @@ class Steps:
         while self.wait(until):
             pass
 
+    def doze(self, ms, is_met):
+        """Light sleep: time passes, pins move, no bytecode runs. Until is_met(), True, or ms (None: without end)."""
+        until = None if ms is None else self.now_us + ms * 1000
+        self.asleep = True
+        while not is_met():
+            if not self.wait(until):
+                self.asleep = False
+                return False
+        self.asleep = False
+        self.stall(LIGHT_WAKE_US, BUSY)
+        return True
+
     def stall(self, us, kind):
         """Time passes and nothing else: flash is programmed or erased (FLASH), or the processor is busy (BUSY)."""
         if us <= 0:
@@ -141,6 +155,13 @@ class Steps:
 
     def _deliver(self):
         """Interrupts whose moment has come. Those that came while nothing could run come late, and not all."""
+        if self.asleep:
+            message = self._in.pop(0)[1]
+            if "pin" in message:
+                self._handlers["level"](message)
+            elif "uart" not in message:
+                self._handle(message)
+            return
         late = self._in[0][0] < self.now_us
         if not late:
             self._handle(self._in.pop(0)[1])

@@ -6,7 +6,7 @@ Pin, PWM and UART live in pins.py and uart.py. Reset causes are those of the ESP
 
 from .. import clock
 from ..parts import Module, Part
-from . import pins, rtc, uart
+from . import pins, rtc, sleep, uart
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
@@ -82,9 +82,12 @@ def install(modules, link, setup):
     _unique_id = binascii.unhexlify(setup["unique_id"])
     pins.install(link, setup["pins"])
     uart.install(link)
+    rtc.install(link, setup.get("rtc", ""))
     source = _Machine()
+    sleep.install(link, setup.get("wake", 0), source)
     source.RTC = rtc.RTC
     source.Pin, source.PWM, source.UART, source.WDT = pins.Pin, pins.PWM, uart.UART, WDT
+    source.Counter = pins.Counter
     number = lambda pin: pin._id if isinstance(pin, pins.Pin) else pin  # noqa: E731
     if "i2c" in setup:
         from . import i2c

@@ -91,7 +91,9 @@ class WLAN(Part):
 
     def active(self, on=None):
         if on is not None:
-            self._active = bool(on)
+            if self._active != bool(on):
+                self._active = bool(on)
+                _link.send('{"radio":"%s"}' % ("idle" if on else "off"))
             if not on:
                 self.disconnect()
         return self._active
@@ -101,6 +103,7 @@ class WLAN(Part):
             raise OSError("STA interface is not active")
         self._joining = (ssid, key, bssid, clock.host_us())
         self._point = -1
+        _link.send('{"radio":"joining"}')
 
     def disconnect(self):
         was = self._joining

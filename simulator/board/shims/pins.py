@@ -15,6 +15,7 @@ MISSING_PINS = (20, 24, 28, 29, 30, 31)
 _link = None
 _pins = {}
 _outside = {}
+_counters = {}
 
 
 def _report(pin, value):
@@ -126,6 +127,8 @@ def _move(message):
         _outside.pop(number, None)
     else:
         _outside[number] = value
+    if number in _counters and not _link.asleep:
+        _counters[number]._see(before, pin.value())
     return pin, before
 
 
@@ -197,6 +200,32 @@ class PWM(Part):
         if duty is None:
             return self._duty
         self._set(duty)
+
+
+class Counter(Part):
+    """machine.Counter: the chip's PCNT. It sees every edge, whatever keeps the processor, but none in light sleep."""
+
+    _kind = "machine.Counter"
+    RISING, FALLING = 1, 2
+    UP, DOWN = 1, 2
+
+    def __init__(self, id, src, edge=RISING, direction=UP, filter_ns=0):
+        if not 0 <= id < 8:
+            raise ValueError("invalid id")
+        if not 0 <= filter_ns <= 12787:  # 1023 cycles of 80 MHz; the world's contacts do not chatter so fast
+            raise ValueError("filter_ns out of range")
+        self._edge, self._step, self._count = edge, 1 if direction == self.UP else -1, 0
+        _counters[src._id] = self
+
+    def _see(self, before, now):
+        if before != now and self._edge == (self.RISING if now else self.FALLING):
+            self._count += self._step
+
+    def value(self, value=None):
+        count = self._count
+        if value is not None:
+            self._count = value
+        return count
 
 
 def install(link, outside):

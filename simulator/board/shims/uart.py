@@ -62,7 +62,8 @@ class UART(io.IOBase):
     def write(self, data):
         import json
 
-        _link.send(json.dumps({"uart": self._id, "data": bytes(data).decode()}))
+        text = "".join(chr(byte) for byte in data)  # bytes as the letters of Latin-1
+        _link.send(json.dumps({"uart": self._id, "data": text}))
         return len(data)
 
     def flush(self):

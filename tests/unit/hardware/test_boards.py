@@ -43,7 +43,7 @@ wake = [27]
 """
 GPS = '[gps]\nuart = 1\nrx = 33\ntx = 32\nbaud = 9600\nreceiver = "u-blox"\n' + "".join(
     f'[[energy]]\nstate = "{state}"\nma = 40\nbasis = "datasheet"\nsource = "a test"\n'
-    for state in ("gps_acquire", "gps_track")
+    for state in ("gps_acquire", "gps_track", "gps_rest")
 )
 BATTERY = '[battery]\ncell = "18650"\nusable_mah = 2900\nfull_mv = 4200\nlow_mv = 3500\nempty_mv = 3000\n'
 DIVIDER = BATTERY + "[battery.divider]\npin = 35\ntop_ohm = 100000\nbottom_ohm = 100000\n"

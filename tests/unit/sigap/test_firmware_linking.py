@@ -31,9 +31,9 @@ def test_lines_stay_where_they_are() -> None:
 @pytest.mark.parametrize("path", sorted(name for name in LINKED if not name.startswith("hal/")))
 def test_only_names_and_constants_differ(path: str) -> None:
     """Side by side, the trees differ where a constant stands by its value, or a name by its other name."""
-    back = {new: old for old, new in _renamed().items()}
+    renamed = _renamed()
     module = importlib.import_module(constants.module_name(path))
-    _same(ast.parse(TEXTS[path]), ast.parse(LINKED[path]), back, module)
+    _same(ast.parse(TEXTS[path]), ast.parse(LINKED[path]), renamed, module)
 
 
 def _renamed() -> dict[str, str]:
@@ -41,7 +41,7 @@ def _renamed() -> dict[str, str]:
     return names.new_names(sources, WORDS, compiling.SOURCE_FILES)
 
 
-def _same(old: ast.AST, new: ast.AST, back: dict[str, str], module: object) -> None:
+def _same(old: ast.AST, new: ast.AST, renamed: dict[str, str], module: object) -> None:
     if isinstance(old, ast.Name | ast.Attribute | ast.UnaryOp) and _number(new) is not None and _number(old) is None:
         value = eval(ast.unparse(old), vars(module))
         assert type(value) is int, ast.unparse(old)
@@ -62,11 +62,11 @@ def _same(old: ast.AST, new: ast.AST, back: dict[str, str], module: object) -> N
         elif isinstance(before, list):
             assert len(before) == len(after)
             for one, other in zip(before, after, strict=True):
-                _same(one, other, back, module) if isinstance(one, ast.AST) else _same_name(one, other, back)
+                _same(one, other, renamed, module) if isinstance(one, ast.AST) else _same_name(one, other, renamed)
         elif isinstance(before, ast.AST):
-            _same(before, after, back, module)
+            _same(before, after, renamed, module)
         else:
-            _same_name(before, after, back)
+            _same_name(before, after, renamed)
 
 
 def _number(node: ast.AST) -> int | None:
@@ -75,8 +75,8 @@ def _number(node: ast.AST) -> int | None:
     return node.value if isinstance(node, ast.Constant) and type(node.value) is int else None
 
 
-def _same_name(before: object, after: object, back: dict[str, str]) -> None:
-    assert after == before or (isinstance(after, str) and back.get(after) == before), (before, after)
+def _same_name(before: object, after: object, renamed: dict[str, str]) -> None:
+    assert after == before or (isinstance(before, str) and renamed.get(before) == after), (before, after)
 
 
 def test_a_constant_of_another_file_is_put_in_place() -> None:
@@ -136,6 +136,24 @@ def test_what_an_object_calls_its_own_is_renamed_unless_a_chip_or_a_tool_may_ask
         "hal/b.py": "def stay(pin):\n    pin()\n",
     }
     assert set(names.new_names(sources, ["append", "sort", "find"])) == {"go", "far"}
+
+
+def test_no_two_names_become_one_where_they_meet() -> None:
+    renamed = _renamed()
+    alone = [new for old, new in renamed.items() if list(renamed.values()).count(new) == 1]
+    assert len(alone) < len(renamed), "arguments share words"
+    for path, text in TEXTS.items():
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
+                inner = [] if isinstance(node, ast.Module) else list(ast.walk(node))
+                found = {each.arg if isinstance(each, ast.arg) else each.id for each in inner if names._is_name(each)}
+                new = [renamed.get(name, name) for name in found]
+                assert len(set(new)) == len(new), f"{path}: {node.name if inner else ''}"  # type: ignore[union-attr]
+    seen = names._Names()
+    for path in LINKED:
+        seen.visit(ast.parse(TEXTS[path]))
+    assert not (seen.all | seen.fixed) & set(renamed.values()), "a new name is nobody's old one"
 
 
 def test_names_that_find_no_word_keep_theirs() -> None:
