@@ -29,7 +29,7 @@ async def join(wifi, networks, keep_address, again):
         networks = [each for each in networks if each[0] != wifi.avoid] + [(wifi.avoid, passwords[wifi.avoid])]
     if again and not wifi.stale and await wifi.joined(JOIN_MS if only else AGAIN_MS, only):
         return
-    if hint and hint["ssid"] in passwords and not again and not wifi.avoid:
+    if hint and hint["ssid"] in passwords and not again and not wifi.avoid and not wifi.stale:
         address = hint["address"] if keep_address else None
         bssid = bytes(hint["bssid"])
         if await _try(wifi, hint["ssid"], passwords[hint["ssid"]], bssid, hint["channel"], address, FAST_MS):

@@ -16,7 +16,7 @@ from panic.files import Files
 AWAKE_HEARTBEAT_S = 300
 # What must be free when all is loaded, so that a full journal fits beside what sleeps: tests/system/test_board_heap.py.
 # A chip's objects are smaller than those of 64 bits, by 1.4.
-SLEEPER_BYTES = 42000 if sys.maxsize >> 32 else 30000
+SLEEPER_BYTES = 35000 if sys.maxsize >> 32 else 25000
 
 
 def button():

@@ -6,8 +6,8 @@ import sys
 import network
 
 import hal
+from mqtt.flag import Flag
 from panic.ticks import ticks_diff, ticks_ms
-from panic.wait import wait
 
 CONNECT_MS = 20000
 REST_MS = 2000
@@ -68,7 +68,7 @@ class Wifi:
         keep_address: begin with the address of last time, without DHCP. For boards that sleep: it saves a second or
         more at each start, and nobody renews the lease. on_up(): called each time there is a connection.
         """
-        self._wake = asyncio.Event()
+        self._wake = Flag()
         again = False
         several = len(networks) > 1
         while True:
@@ -136,5 +136,5 @@ class Wifi:
                 return
             if several and self.avoid == self.ssid:
                 return
-            await wait(self._wake, LOOK_MS)
+            await self._wake.wait(LOOK_MS)
         self.log("wifi: connection lost")

@@ -8,6 +8,7 @@ from random import random as _random
 
 from . import codec
 from .codec import MQTTError
+from .flag import Flag
 from .link import Link, Peer
 from .outgoing import SUBSCRIBE_ID, Message, Outgoing
 
@@ -88,7 +89,7 @@ class Client:
         self.random = random or _random
         self._wait_min_ms = wait_min_ms
         self._wait_max_ms = wait_max_ms
-        self._wake = asyncio.Event()  # ends a pause
+        self._wake = Flag()  # ends a pause
         self._ended = asyncio.Event()
         self._ended.set()
         self._closing = False
@@ -188,14 +189,13 @@ class Client:
         self.hurry()
         limit_ms = self.timeout_ms if timeout_ms is None else timeout_ms
         try:
-            await asyncio.wait_for(item.event.wait(), limit_ms / 1000)
-        except asyncio.TimeoutError:
-            if not item.event.is_set():
-                self.out.give_up(item)
-                raise MQTTTimeout("timeout", "not acknowledged in %d ms" % limit_ms)
+            done = await item.event.wait(limit_ms)
         except asyncio.CancelledError:
             self.out.give_up(item)
             raise
+        if not done:
+            self.out.give_up(item)
+            raise MQTTTimeout("timeout", "not acknowledged in %d ms" % limit_ms)
         if item.error:
             raise item.error
 
@@ -224,10 +224,7 @@ class Client:
         self._wake.clear()
         await asyncio.sleep(least_ms / 1000)
         if pause_ms > least_ms and not self._closing:
-            try:
-                await asyncio.wait_for(self._wake.wait(), (pause_ms - least_ms) / 1000)
-            except asyncio.TimeoutError:
-                pass
+            await self._wake.wait(pause_ms - least_ms)
 
     # For link.py and backup.py.
 

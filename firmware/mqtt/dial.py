@@ -9,8 +9,7 @@ import asyncio
 import socket
 import sys
 
-from . import codec
-from .codec import MQTTError
+from .codec import CONNACK, MQTTError
 from .link import READ_BYTES, words
 
 MICROPYTHON = sys.implementation.name == "micropython"
@@ -67,7 +66,7 @@ async def _introduce(link, client, peer):
         packet = link.decoder.next_packet()
         if packet:
             break
-    if packet.type != codec.CONNACK:
+    if packet.type != CONNACK:
         link.fault("packet type %d out of turn" % packet.type)
         return False
     peer.failures = 0

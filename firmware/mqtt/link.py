@@ -1,14 +1,15 @@
 """One connection to one broker until its end, with a time limit on everything. How it begins: dial.py.
 
 Three tasks share it. `serve` watches the time limits and is the only one that closes the socket; a reader only reads;
-a writer only writes. Neither of these sits in a wait_for: cancelling them takes them off the poll at once, before the
-socket is closed.
+a writer only writes. Nobody sits in a wait_for: cancelling the two takes them off the poll at once, before the socket
+is closed.
 """
 
 import asyncio
 import gc
 
 from . import codec
+from .flag import Flag
 from .outgoing import SUBSCRIBE_ID
 from .ticks import ticks_add, ticks_diff, ticks_ms
 
@@ -52,8 +53,8 @@ class Link:
         self.decoder = codec.Decoder(client.max_packet)
         self._control = []
         self._leaving = False
-        self._wake = asyncio.Event()  # for serve: look at the time limits again
-        self._kick = asyncio.Event()  # for the writer: there is something to write
+        self._wake = Flag()  # for serve: look at the time limits again
+        self._kick = Flag()  # for the writer: there is something to write
         self._subscribed_ms = None  # when it began to wait for the SUBACK
         self._writing_ms = None  # when a write began that has not ended
         self._pinged_ms = None
@@ -63,9 +64,13 @@ class Link:
     async def open(self):
         """Everything until the broker has said yes: True then."""
         gc.collect()  # dial.py wants whole pieces of RAM
-        from .dial import dial
+        try:
+            from .dial import dial
 
-        return await dial(self, self._client, self._peer)
+            return await dial(self, self._client, self._peer)
+        except MemoryError as error:
+            self.fault(words(error))  # there may be more when it is tried again
+            return False
 
     def abort(self):
         """Closes the socket at once."""
@@ -107,10 +112,7 @@ class Link:
                 self._wake.clear()
                 sleep_ms = self._look(ticks_ms())
                 if self.down is None:
-                    try:
-                        await asyncio.wait_for(self._wake.wait(), sleep_ms / 1000)
-                    except asyncio.TimeoutError:
-                        pass
+                    await self._wake.wait(sleep_ms)
         finally:
             if self.is_up:
                 self.lived_ms = ticks_diff(ticks_ms(), self._up_ms) + 1
@@ -160,7 +162,6 @@ class Link:
                     if self._leaving:
                         self.fault("closed")
                         return
-                    self._kick.clear()
                     await self._kick.wait()
                     continue
                 now = ticks_ms()

@@ -1,8 +1,7 @@
 """Messages on their way out: who goes next, which packet ids are taken, and what becomes of them when a line breaks."""
 
-import asyncio
-
 from .codec import MQTTError
+from .flag import Flag
 
 SUBSCRIBE_ID = 1  # the packet id of every SUBSCRIBE; messages have the others
 
@@ -14,7 +13,7 @@ class Message:
         self.packet = packet
         self.packet_id = packet_id
         self.urgent = urgent
-        self.event = asyncio.Event()
+        self.event = Flag()
         self.error = None
         self.sent_ms = None
         self.abandoned = False

@@ -10,6 +10,7 @@ button also has mark(), counted(), is_quiet() (see hal/button.py).
 import asyncio
 
 from mqtt.codec import MQTTError
+from mqtt.flag import Flag
 from panic import say
 from panic.bearers import WifiBearer
 from panic.device import Device
@@ -48,10 +49,10 @@ class App:
     async def main(self):
         """Until a task crashes; then the board resets, and the alarms in the journal are resumed."""
         # Events belong to the loop that runs, so they are made here.
-        self._wake_sender = asyncio.Event()
-        self.wake_lights = asyncio.Event()
-        self.wake_heartbeat = asyncio.Event()
-        self.wake_power = asyncio.Event()
+        self._wake_sender = Flag()
+        self.wake_lights = Flag()
+        self.wake_heartbeat = Flag()
+        self.wake_power = Flag()
         self._failed = asyncio.Event()
         self.device.set_clock = self._board.set_clock
         self.device.rare("crash", "resume", self._board.reset_cause(), ticks_ms())
@@ -213,13 +214,13 @@ class App:
             on, ms = lights.shaker(now)
             waits.append(ms)
             lamp.shake(on)
-            await wait(self.wake_lights, least(waits))
+            await self.wake_lights.wait(least(waits))
 
     async def _send(self):
         while True:
             now = ticks_ms()
             if not self._bearer.up:
-                await wait(self._wake_sender)
+                await self._wake_sender.wait()
                 continue
             alarm = self.device.sender.due(now) if self._in_flight < IN_FLIGHT else None
             if alarm:
@@ -238,7 +239,7 @@ class App:
                     continue
                 other_ms = self.device.other_wait_ms(now, self._board.battery_mv())
             alarm_ms = self.device.sender.wait_ms(now) if self._in_flight < IN_FLIGHT else None
-            await wait(self._wake_sender, least((alarm_ms, other_ms)))
+            await self._wake_sender.wait(least((alarm_ms, other_ms)))
 
     async def _attempt(self, alarm, frame):
         """Carry a frame of an alarm, or of nothing in particular (then `alarm` is this App)."""
@@ -267,7 +268,7 @@ class App:
             now = ticks_ms()
             self.device.touch(now)
             if not self._bearer.up:
-                await wait(self.wake_heartbeat)
+                await self.wake_heartbeat.wait()
                 continue
             if self._online_due:
                 self._online_due = False
@@ -280,7 +281,7 @@ class App:
                 self._wake_sender.set()
                 if supervision.unanswered > 3:
                     self._log("trouble: %d heartbeats without an answer" % supervision.unanswered)
-            await wait(self.wake_heartbeat, supervision.wait_ms(ticks_ms()))
+            await self.wake_heartbeat.wait(supervision.wait_ms(ticks_ms()))
 
     async def _feed(self):
         while True:

@@ -12,7 +12,7 @@ RESERVE_MV = 3400
 
 
 class Power:
-    """link_wanted(...) and sleep_ms(...) with the facts of now; begin(), heard() and alert() when they happen.
+    """link_wanted(...) and sleep_ms(...) with the facts of now; checks_in(), heard(), hurry(), alert() when so.
 
     heartbeat_ms: between two check-ins. The first is due at once.
     """
@@ -20,6 +20,7 @@ class Power:
     def __init__(self, heartbeat_ms, now):
         self._heartbeat_ms = heartbeat_ms
         self._next = now  # when the next check-in is due
+        self._not_before = None  # of one for what is no alarm
         self._check_until = None  # it is under way, until then
         self._alert_until = None
 
@@ -34,11 +35,17 @@ class Power:
             self._check_until = ticks_add(now, min(LINGER_MS, self._left(self._check_until, now)))
             self._next = ticks_add(now, next_ms)
 
+    def hurry(self, now):
+        """Something is to be told that is no alarm: check in now, but no more often than each AGAIN_MS."""
+        if self._check_until is None and self._not_before is None:
+            self._next = now
+
     def checks_in(self, now):
         """True once when a check-in begins."""
         if self._check_until is not None or self._left(self._next, now):
             return False
         self._check_until = ticks_add(now, CHECK_MS)
+        self._not_before = ticks_add(now, AGAIN_MS)
         # Should no answer come: again after a quarter of the heartbeat. An answer sets it anew.
         self._next = ticks_add(now, CHECK_MS + max(self._heartbeat_ms // 4, AGAIN_MS))
         return True
@@ -49,6 +56,8 @@ class Power:
             self._alert_until = None
         if self._check_until is not None and not self._left(self._check_until, now):
             self._check_until = None
+        if self._not_before is not None and not self._left(self._not_before, now):
+            self._not_before = None
         if open_alarms and self._left(self._next, now) > OPEN_MS:
             self._next = ticks_add(now, OPEN_MS)
         alert = bool(open_alarms) and self._alert_until is not None
@@ -59,8 +68,11 @@ class Power:
         times = [self._next, self._check_until, self._alert_until]
         return min([self._left(at, now) for at in times if at is not None])
 
-    def sleep_ms(self, now):
-        """How long it may sleep when nothing else keeps it awake: until the next check-in."""
+    def sleep_ms(self, now, hurried=False):
+        """How long it may sleep when nothing else keeps it awake: until the next check-in; hurried: until hurry() may
+        have one."""
+        if hurried and self._not_before is not None:
+            return min(self._left(self._next, now), self._left(self._not_before, now))
         return self._left(self._next, now)
 
     def _left(self, at, now):

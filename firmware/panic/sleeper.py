@@ -7,7 +7,6 @@ import asyncio
 
 from panic.power import Power
 from panic.ticks import ticks_add, ticks_diff, ticks_ms
-from panic.wait import wait
 from panic_wire.header import CANCEL
 
 CLOSE_MS = 2000  # for a goodbye to the broker
@@ -51,14 +50,16 @@ class Sleeper:
             if power.link_wanted(now, self._is_urgent(now), len(self._device.alarms)) != bool(self._jobs):
                 await self._link(not self._jobs)
             elif not self._jobs and self._is_quiet(now) and not seeks:
-                self._rest(power.sleep_ms(now))
+                self._rest(power.sleep_ms(now, self._device.notices.due(now)))
             else:
                 times = [power.wait_ms(now) + 1, self._device.test_wait_ms(now), 1000 if seeks else None]
-                await wait(self._app.wake_power, min([ms for ms in times if ms is not None]))
+                await self._app.wake_power.wait(min([ms for ms in times if ms is not None]))
 
     def _follow(self, now):
         """Tell Power what has happened."""
         supervision = self._device.supervision
+        if self._device.notices.due(now):
+            self._power.hurry(now)
         if self._power.checks_in(now):
             supervision.up()
             self._app.wake_heartbeat.set()
@@ -78,6 +79,8 @@ class Sleeper:
     def _is_urgent(self, now):
         device = self._device
         if device.test_wait_ms(now) is not None or device.notices.count(CANCEL) or device.answer_due:
+            return True
+        if self._app.attempt is not None:
             return True
         return any(alarm.is_unreceipted() or alarm.attempt is not None for alarm in self._device.alarms)
 

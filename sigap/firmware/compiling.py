@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from sigap.firmware import constants, names
+from sigap.firmware import constants, joining, names
 from sigap.problem import Problem, missing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,18 +72,19 @@ def firmware_files(folder: Path = FIRMWARE, cache: Path = CACHE) -> dict[str, by
 
 
 def linked(texts: Mapping[str, bytes], cache: Path = CACHE) -> dict[str, bytes]:
-    """{path: text}, what mpy-cross is given: constants in place, private names short. Without SOURCE_FILES, which stay.
+    """{path: text}, what mpy-cross is given: files joined, constants in place, names short. Without SOURCE_FILES.
 
     Raises Problem for a text that is no Python.
     """
     listed = [part for name in sorted(texts) for part in (name.encode(), texts[name])]
-    makers = [path.read_bytes() for path in (Path(constants.__file__), Path(names.__file__), names.WORDS)]
+    makers = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    makers += [names.WORDS.read_bytes(), names.FOREIGN.read_bytes()]
     kept = cache / (hashlib.sha256(b"\0".join(listed + makers)).hexdigest()[:32] + ".json")
     if kept.exists():
         return {name: text.encode() for name, text in json.loads(kept.read_text()).items()}
     try:
         decoded = {name: text.decode() for name, text in texts.items()}
-        made = names.short(constants.in_place(decoded, SOURCE_FILES), SOURCE_FILES)
+        made = names.short(constants.in_place(joining.joined(decoded), SOURCE_FILES), SOURCE_FILES)
     except SyntaxError as error:
         raise Problem(f"{error.filename}:{error.lineno}: {error.msg}", "Correct that line") from error
     made = {name: text for name, text in made.items() if name not in SOURCE_FILES}
@@ -93,6 +94,15 @@ def linked(texts: Mapping[str, bytes], cache: Path = CACHE) -> dict[str, bytes]:
         temporary.write_text(json.dumps(made))
         os.replace(temporary, kept)
     return {name: text.encode() for name, text in made.items()}
+
+
+def for_board(script: str, folder: Path = FIRMWARE) -> str:
+    """A script that is sent to a board with this firmware on it, which imports from the sources as they are written:
+    led to where the board has those names, and under which."""
+    texts = {name: text.decode() for name, text in _texts(folder) if name not in LEFT_OUT}
+    new = names.new_names(constants.in_place(joining.joined(texts), SOURCE_FILES), SOURCE_FILES)
+    led = constants.in_place(joining.joined(texts | {"script.py": script}), SOURCE_FILES)["script.py"]
+    return names.asked(led, new)
 
 
 def _texts(folder: Path) -> list[tuple[str, bytes]]:

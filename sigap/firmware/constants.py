@@ -1,18 +1,23 @@
-"""Puts integer constants in place before mpy-cross compiles, and drops their names: they would cost a board RAM.
+"""Puts constants in place before mpy-cross compiles, and drops their names: they would cost a board RAM.
 
 MicroPython's own const() does this within one file, for names with an underscore. Here it is done for the whole
-firmware, as most constants are used across files. A constant is a module-level `NAME = integer expression` in capitals
-that is bound once. Lines stay where they are, so that a traceback names the line of the source. What is used in a way
-that a text cannot replace (a name that is only passed on, `from x import *`) keeps its name.
+firmware, as most constants are used across files. A constant is a module-level `NAME = expression` in capitals that is
+bound once, of integers, a string or bytes, or a tuple of these that is used once. Lines stay where they are, so that a
+traceback names the line of the source. What is used in a way that a text cannot replace (a name that is only passed on,
+`from x import *`, an attribute of who knows what) keeps its name.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sigap.firmware.texts import Cut, cut_of, module_name, replaced
+
+Value = int | str | bytes | tuple["Value", ...]
 CAPITALS = re.compile(r"_*[A-Z][A-Z0-9_]*$")
 
 
@@ -24,15 +29,10 @@ class Module:
     text: str
     tree: ast.Module
     stays: bool = False
-    constants: dict[str, int] = field(default_factory=dict)
+    constants: dict[str, Value] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
     imported: dict[str, tuple[str, str]] = field(default_factory=dict)  # local name -> (module, its name there)
     modules: dict[str, str] = field(default_factory=dict)  # local name -> module
-
-
-def module_name(path: str) -> str:
-    """panic/app.py -> panic.app; panic/__init__.py -> panic."""
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def in_place(sources: Mapping[str, str], as_they_are: Collection[str] = ()) -> dict[str, str]:
@@ -46,9 +46,10 @@ def in_place(sources: Mapping[str, str], as_they_are: Collection[str] = ()) -> d
         modules[name] = Module(name, text, ast.parse(text, path), path in as_they_are)
     for module in modules.values():
         _find_imports(module, modules)
+    used = _used(modules.values())
     changed = True
     while changed:  # a constant may be made of others
-        changed = sum(_find_constants(module, modules) for module in modules.values()) > 0
+        changed = sum(_find_constants(module, modules, used) for module in modules.values()) > 0
     for module in modules.values():
         _find_kept(module, modules)
     return {
@@ -86,7 +87,16 @@ def _bound(tree: ast.Module) -> dict[str, int]:
     return count
 
 
-def _find_constants(module: Module, modules: Mapping[str, Module]) -> bool:
+def _used(modules: Iterable[Module]) -> Counter[str]:
+    """How often each name is read, anywhere."""
+    nodes = [node for module in modules for node in ast.walk(module.tree)]
+    names = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+    names.update(node.attr for node in nodes if isinstance(node, ast.Attribute))
+    names.update(name for module in modules if module.stays for name in re.findall(r"\w+", module.text) * 2)
+    return names
+
+
+def _find_constants(module: Module, modules: Mapping[str, Module], used: Mapping[str, int]) -> bool:
     bound, found = _bound(module.tree), False
     for node in module.tree.body:
         if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)):
@@ -95,42 +105,50 @@ def _find_constants(module: Module, modules: Mapping[str, Module]) -> bool:
         if not CAPITALS.match(name) or bound[name] != 1 or name in module.constants:
             continue
         value = _value(node.value, module, modules)
-        if value is not None:
-            module.constants[name] = value
-            found = True
+        if value is None or (isinstance(value, tuple) and used.get(name, 0) > 1):
+            continue
+        module.constants[name] = value
+        found = True
     return found
 
 
-def _value(node: ast.expr, module: Module, modules: Mapping[str, Module]) -> int | None:
-    """The integer that an expression of integers and known constants is; None for any other."""
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return node.value
+def _value(node: ast.expr, module: Module, modules: Mapping[str, Module]) -> Value | None:
+    """What an expression of literals and known constants is; None for any other."""
+    if isinstance(node, ast.Constant) and type(node.value) in (int, str, bytes):
+        return node.value  # type: ignore[return-value]
     if isinstance(node, ast.Name | ast.Attribute):
         return _constant(node, module, modules)
+    if isinstance(node, ast.Tuple):
+        values = [_value(each, module, modules) for each in node.elts]
+        return None if None in values else tuple(value for value in values if value is not None)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = _value(node.operand, module, modules)
-        return None if value is None else -value
+        return -value if isinstance(value, int) else None
     if isinstance(node, ast.BinOp):
         left, right = _value(node.left, module, modules), _value(node.right, module, modules)
-        if left is None or right is None:
-            return None
-        match node.op:
-            case ast.Add():
-                return left + right
-            case ast.Sub():
-                return left - right
-            case ast.Mult():
-                return left * right
-            case ast.FloorDiv():
-                return left // right
-            case ast.LShift():
-                return left << right
-            case ast.BitOr():
-                return left | right
+        if isinstance(left, int) and isinstance(right, int):
+            return _computed(node.op, left, right)
     return None
 
 
-def _constant(node: ast.expr, module: Module, modules: Mapping[str, Module]) -> int | None:
+def _computed(operator: ast.operator, left: int, right: int) -> int | None:
+    match operator:
+        case ast.Add():
+            return left + right
+        case ast.Sub():
+            return left - right
+        case ast.Mult():
+            return left * right
+        case ast.FloorDiv():
+            return left // right
+        case ast.LShift():
+            return left << right
+        case ast.BitOr():
+            return left | right
+    return None
+
+
+def _constant(node: ast.expr, module: Module, modules: Mapping[str, Module]) -> Value | None:
     if isinstance(node, ast.Name):
         if node.id in module.constants:
             return module.constants[node.id]
@@ -143,7 +161,8 @@ def _constant(node: ast.expr, module: Module, modules: Mapping[str, Module]) -> 
 
 
 def _find_kept(module: Module, modules: Mapping[str, Module]) -> None:
-    """A name that is imported and not used is passed on: it stays, there and here."""
+    """A name that is imported and not used is passed on, or is asked of a module in a way that is not seen through:
+    it stays, there and here."""
     used = {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     for local, (source, name) in module.imported.items():
         if name == "*":
@@ -151,9 +170,11 @@ def _find_kept(module: Module, modules: Mapping[str, Module]) -> None:
         elif (module.stays or local not in used) and name in modules[source].constants:
             modules[source].kept.add(name)
             module.kept.add(local)
-
-
-Cut = tuple[int, int, int, int, str]  # line, column in bytes, end line, end column, new text
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and _constant(node, module, modules) is None:
+            for other in modules.values():
+                if node.attr in other.constants:
+                    other.kept.add(node.attr)
 
 
 def _rewrite(module: Module, modules: Mapping[str, Module]) -> str:
@@ -162,15 +183,14 @@ def _rewrite(module: Module, modules: Mapping[str, Module]) -> str:
     cuts: list[Cut] = []
 
     def cut(node: ast.expr | ast.stmt, text: str) -> None:
-        end = (node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
-        cuts.append((node.lineno, node.col_offset, *end, text))
+        cuts.append(cut_of(node, text))
 
     shadowed = _shadowed(module)
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
             value = None if node in shadowed else _constant(node, module, modules)
             if value is not None:
-                cut(node, f"({value})" if value < 0 else str(value))
+                cut(node, f"({value})" if isinstance(value, int) and value < 0 else repr(value))
         elif isinstance(node, ast.ImportFrom):
             _cut_import(node, module, modules, cut)
     for statement in module.tree.body:
@@ -179,7 +199,7 @@ def _rewrite(module: Module, modules: Mapping[str, Module]) -> str:
             if name in module.constants and name not in module.kept and len(statement.targets) == 1:
                 cuts = [each for each in cuts if not _within(each, statement)]
                 cut(statement, "pass")
-    return _apply(module.text, cuts)
+    return replaced(module.text, cuts)
 
 
 def _shadowed(module: Module) -> set[ast.AST]:
@@ -212,17 +232,3 @@ def _cut_import(
         return
     from_ = "." * node.level + (node.module or "")
     cut(node, f"from {from_} import {', '.join(left)}" if left else "pass")
-
-
-def _apply(text: str, cuts: list[Cut]) -> str:
-    lines = text.splitlines(keepends=True)
-    for line, column, end_line, end_column, new in sorted(cuts, reverse=True):
-        first, last = lines[line - 1].encode(), lines[end_line - 1].encode()
-        tail = last[end_column:].decode()
-        lines[line - 1] = first[:column].decode() + new + ("" if end_line > line else tail)
-        if end_line > line:
-            for number in range(line, end_line - 1):
-                lines[number] = "\n"
-            lines[end_line - 1] = tail
-            lines[line - 1] += "\n"
-    return "".join(lines)

@@ -23,11 +23,12 @@ import gc, micropython, sys
 sys.path[:] = [sys.argv[1], ".frozen"]
 gc.collect()
 bare = gc.mem_alloc()
-import panic.app, panic.files, panic.settings, panic_wire
+import panic.app, panic.files, panic.settings, panic_wire.keys
 gc.collect()
 used = gc.mem_alloc() - bare
-panic.unload("settings", "schema")
-del panic_wire.keys, sys.modules["panic_wire.keys"]
+for package, name in ((panic, "settings"), (panic, "schema"), (panic_wire, "keys")):
+    delattr(package, name)
+    del sys.modules[package.__name__ + "." + name]
 gc.collect()
 running, free = gc.mem_alloc() - bare, gc.mem_free()
 print(used, running, free)

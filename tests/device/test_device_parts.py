@@ -12,6 +12,7 @@ import pytest
 
 from hardware.generate import read_boards
 from hardware.schema import Board
+from sigap.firmware.compiling import for_board
 from simulator.testing import running_world
 from simulator.world.settings import BoardSettings, WorldSettings
 from tests.system.mpremote_lab import Mpremote
@@ -47,7 +48,7 @@ board.lamp.led(True)
 board.lamp.led(False)
 print(board.battery_mv())
 """
-    parts, battery_mv = mpremote("exec", code).splitlines()
+    parts, battery_mv = mpremote("exec", for_board(code)).splitlines()
     assert parts == f"False {board.gps is not None} {board.pmu is not None} 0"
     if board.battery:
         assert board.battery.empty_mv - 300 <= int(battery_mv) <= board.battery.full_mv + 100
@@ -58,7 +59,8 @@ print(board.battery_mv())
 def test_the_power_chip(part: tuple[Mpremote, Board]) -> None:
     mpremote, board = part
     if board.pmu is None:
-        assert mpremote("exec", f"from hal.board import Board; print(Board({board.board.name!r}).pmu)") == "None\n"
+        code = f"from hal.board import Board\nprint(Board({board.board.name!r}).pmu)"
+        assert mpremote("exec", for_board(code)) == "None\n"
         return
     code = f"""
 from hal.board import Board
@@ -70,4 +72,4 @@ pmu.gps(True)
 pmu.quiet()
 print(Pin({board.pmu.irq}, Pin.IN).value())
 """
-    assert mpremote("exec", code) == "True 1\n1\n", "nothing is pending once it is quiet"
+    assert mpremote("exec", for_board(code)) == "True 1\n1\n", "nothing is pending once it is quiet"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from sigap.firmware.compiling import for_board
 from simulator.image import FIRMWARE
 from tests.system.mpremote_lab import Mpremote
 
 VECTORS = json.loads((FIRMWARE / "panic_wire" / "vectors.json").read_text())
-ON_BOARD = (Path(__file__).parent / "on_board.py").read_text()
+ON_BOARD = for_board((Path(__file__).parent / "on_board.py").read_text())
 CASES_AT_ONCE = 4  # as source they take heap beside the firmware
 
 

@@ -111,3 +111,21 @@ def test_it_never_sleeps_past_its_next_heartbeat():
         assert power.sleep_ms(now) <= HOUR_MS
         now = ticks_add(now, 600000)
     assert checks >= 14 * 24 * 0.8, checks
+
+
+def test_what_is_no_alarm_is_told_at_once_but_not_again_and_again():
+    power = Power(HOUR_MS, 0)
+    assert power.checks_in(0)
+    power.heard(1000, HOUR_MS)
+    assert not power.link_wanted(2000, False, 0)
+    power.hurry(10000)
+    assert not power.checks_in(10000), "it has just been there"
+    assert power.sleep_ms(10000, hurried=True) == AGAIN_MS - 10000
+    assert power.sleep_ms(10000) == HOUR_MS - 9000
+    assert not power.link_wanted(AGAIN_MS, False, 0)
+    power.hurry(AGAIN_MS)
+    assert power.checks_in(AGAIN_MS)
+    assert power.link_wanted(AGAIN_MS, False, 0)
+    assert not power.link_wanted(AGAIN_MS + CHECK_MS, False, 0), "nobody answers"
+    power.hurry(AGAIN_MS + CHECK_MS)
+    assert not power.checks_in(AGAIN_MS + CHECK_MS)

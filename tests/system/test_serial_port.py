@@ -202,7 +202,7 @@ def test_ctrl_c_interrupts_the_firmware(tmp_path: Path) -> None:
         client.event(lambda e: e["event"] == "wdt")
         mpremote = Mpremote(device(client))
         # resume: no soft reset, so it is the firmware's own interpreter that answers.
-        assert mpremote("resume", "exec", "print(type(app).__name__)") == "App\n"
+        assert mpremote("resume", "exec", "print(app is not None)") == "True\n"
         ended = client.event(lambda e: e["event"] == "main" and e["file"] == "main.py")
         assert ended["state"] == "interrupted"
         assert "json" in mpremote("fs", "ls")
