@@ -58,6 +58,9 @@ def registered(store: Store, name: str, owner: str, site: tuple[str, float, floa
         return found
 
 
+ASLEEP_HEARTBEAT_S = 3600  # each costs a connection; on mains the firmware's own default holds
+
+
 def wait_heard(store: Store, device: Device, since_us: int, limit_s: float) -> dict[str, Any]:
     """The device's first heartbeat after `since_us`, as the gateway recorded it. Problem when none comes."""
     deadline = time.monotonic() + limit_s
@@ -85,6 +88,11 @@ def wait_heard(store: Store, device: Device, since_us: int, limit_s: float) -> d
 @click.option("--silent", is_flag=True, help="No light and no sound.")
 @click.option("--wifi", default="", metavar="SSID", help="The WiFi's name.")
 @click.option("--wifi-password", envvar="SIGAP_WIFI_PASSWORD", help="Asked for when it is not given.")
+@click.option(
+    "--power",
+    type=click.Choice(["mains", "light"]),
+    help="light: it sleeps between presses, and says once an hour that it lives. By itself: light with a battery.",
+)
 @click.option("--wait", "wait_s", type=float, default=0.0, metavar="SECONDS", help="Wait for its first heartbeat.")
 @config_option
 def provision(
@@ -96,6 +104,7 @@ def provision(
     silent: bool,
     wifi: str,
     wifi_password: str | None,
+    power: str | None,
     wait_s: float,
     config_path: Path,
 ) -> None:
@@ -105,7 +114,7 @@ def provision(
     sigap provision --port /dev/ttyUSB0 --board devkit --name shop-1 --owner "Toko Sinar" \\
         --site "Toko Sinar" -6.9932 110.4203 --wifi "Sinar WiFi" --wait 60
     """
-    board_named(kind)
+    power = power or ("light" if board_named(kind).battery else "mains")
     check(port)  # before a name is taken
     if wifi and wifi_password is None:
         wifi_password = click.prompt("WiFi password", hide_input=True, default="", show_default=False)
@@ -118,17 +127,17 @@ def provision(
             refresh_broker(settings, store)
             steps("registering", 1.0)
             steps("writing the settings", 0.0)
-            write_settings(
-                repl,
-                device_settings(
-                    device,
-                    broker_host=settings.device_broker_host,
-                    broker_port=settings.broker.port,
-                    wifi_ssid=wifi,
-                    wifi_password=wifi_password or "",
-                    board=kind,
-                ),
+            values = device_settings(
+                device,
+                broker_host=settings.device_broker_host,
+                broker_port=settings.broker.port,
+                wifi_ssid=wifi,
+                wifi_password=wifi_password or "",
+                board=kind,
             )
+            if power != "mains":
+                values |= {"power": power, "heartbeat_s": ASLEEP_HEARTBEAT_S}
+            write_settings(repl, values)
             steps("writing the settings", 1.0)
             since_us = now_us()
             repl.reset()

@@ -2,6 +2,7 @@
 
     build/firmware/manifest.json     what is in it; on a device it is /manifest.json and is written last
     build/firmware/files/...         the files as they lie on a device
+    build/firmware/joined/...        what a traceback's lines are those of: the sources, joined as in the .mpy files
 
 manifest.json, version 1:
 
@@ -22,11 +23,11 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sigap.firmware.compiling import CACHE, FIRMWARE, ROOT, firmware_files
+from sigap.firmware.compiling import CACHE, FIRMWARE, ROOT, firmware_files, joined_texts
 from sigap.problem import Problem
 
 OUT = ROOT / "build" / "firmware"
@@ -38,10 +39,11 @@ PATH = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*\.(py|mpy)")
 
 @dataclass(frozen=True)
 class Bundle:
-    """files: {path on the device: content}; manifest: as above."""
+    """files: {path on the device: content}; manifest: as above; joined: {path: text}, for people only."""
 
     files: dict[str, bytes]
     manifest: dict[str, Any]
+    joined: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def manifest_bytes(self) -> bytes:
@@ -94,7 +96,7 @@ def make(folder: Path = FIRMWARE, cache: Path = CACHE) -> Bundle:
         "files": listed,
         "bundle": whole_hash(listed),
     }
-    return Bundle(files, manifest)
+    return Bundle(files, manifest, joined_texts(folder))
 
 
 def write(bundle: Bundle, out: Path = OUT) -> None:
@@ -106,6 +108,10 @@ def write(bundle: Bundle, out: Path = OUT) -> None:
             path = part / "new" / "files" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+        for name, text in bundle.joined.items():
+            path = part / "new" / "joined" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
         (part / "new" / MANIFEST).write_bytes(bundle.manifest_bytes)
         if out.exists():
             os.replace(out, part / "old")

@@ -96,6 +96,11 @@ def linked(texts: Mapping[str, bytes], cache: Path = CACHE) -> dict[str, bytes]:
     return {name: text.encode() for name, text in made.items()}
 
 
+def joined_texts(folder: Path = FIRMWARE) -> dict[str, str]:
+    """{path: text}, the sources as joining.py puts them together: their lines are those of a device's tracebacks."""
+    return joining.joined({name: text.decode() for name, text in _texts(folder) if name not in LEFT_OUT})
+
+
 def for_board(script: str, folder: Path = FIRMWARE) -> str:
     """A script that is sent to a board with this firmware on it, which imports from the sources as they are written:
     led to where the board has those names, and under which."""

@@ -77,6 +77,7 @@ def test_a_board_becomes_a_device(board: WorldClient, broker: Broker, gateway: G
     assert written["root_key"] == device.root_key.hex()
     assert written["device"] == f"{device.id:08x}"
     assert written["board"] == "tbeam"
+    assert (written["power"], written["heartbeat_s"]) == ("light", 3600), "it has a battery"
     assert written["fixed_site"] is True
     assert written["wifi"] == {"ssid": "Sinar WiFi", "password": "kata sandi"}
     # Once more with the same words: the same key, as after a cable that was pulled.
