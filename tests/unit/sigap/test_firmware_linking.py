@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def test_only_names_and_constants_differ(path: str) -> None:
     _same(ast.parse(TEXTS[path]), ast.parse(LINKED[path]), back, module)
 
 
+@functools.cache
 def _renamed() -> dict[str, str]:
     sources = constants.in_place({path: text.decode() for path, text in TEXTS.items()}, compiling.SOURCE_FILES)
     return names.new_names(sources, WORDS, compiling.SOURCE_FILES)
