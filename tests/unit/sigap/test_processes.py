@@ -17,13 +17,19 @@ class Finalized:
 
 
 def test_a_signal_during_a_finalizer_is_not_lost() -> None:
-    done = []
-    with pytest.raises(Interrupted), interruptible():
-        try:
-            Finalized()
-            done.append("went on")
-            time.sleep(5)
-            done.append("lost")
-        finally:
-            done.append("tidied")
+    done: list[str] = []
+
+    def work() -> None:
+        with interruptible():
+            try:
+                one = Finalized()
+                del one
+                done.append("went on")
+                time.sleep(5)
+                done.append("lost")
+            finally:
+                done.append("tidied")
+
+    with pytest.raises(Interrupted):
+        work()
     assert done == ["went on", "tidied"]
