@@ -47,7 +47,9 @@ class ButtonPart(_Part):
     sky: Sky = Field(default="open", description="What its receiver sees at the start")
     silent: bool = False
     wants_tests: bool = Field(default=False, description="Its owner's relative wants to hear of tests")
-    heartbeat_s: int = Field(default=60, ge=10, le=86400)
+    heartbeat_s: int | None = Field(
+        default=None, ge=10, le=86400, description="Between two heartbeats; the firmware's own default when absent"
+    )
     by_name: bool = Field(default=False, description="Its broker is given by a name, which it must look up")
     join_ms: int = Field(default=1500, ge=0, description="What its WiFi takes to join")
     wifi: list[AccessPoint] = Field(
@@ -101,6 +103,13 @@ class Reset(_Step):
     do: Literal["reset"]
     who: Who
     spread_s: float = Field(default=0, ge=0)
+
+
+class Crash(_Step):
+    """The firmware runs out of memory where it next moves a pin, as a mistake in it would crash it."""
+
+    do: Literal["crash"]
+    who: Who
 
 
 class Wifi(_Step):
@@ -202,6 +211,7 @@ Step = Annotated[
     | Hold
     | Power
     | Reset
+    | Crash
     | Wifi
     | Network
     | Names

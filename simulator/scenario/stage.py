@@ -180,6 +180,10 @@ class Stage:
             self.world.trace.add(self.world.kernel.now_us, board.name, "reset", cause="hard", why="planned")
             board.reset("hard")
 
+    def _do_crash(self, step: model.Crash, board: Board) -> None:
+        self.world.trace.add(self.world.kernel.now_us, board.name, "fault")
+        board.tell({"fault": "memory"}, self.world.kernel.now_us)
+
     def _do_wifi(self, step: model.Wifi, board: Board) -> None:
         keys = ("up", "password", "rssi_dbm", "portal")
         changes = {key: getattr(step, key) for key in keys if getattr(step, key) is not None}

@@ -138,9 +138,9 @@ def test_provisioning_is_complete(store: Store):
         "board": "devkit",
         "silent": True,
         "fixed_site": False,
-        "heartbeat_s": 60,
-        "window_ms": 2000,
-    }
+    }, "what has a default in the firmware's schema is not told"
+    told = device_settings(added, broker_host="h", broker_port=1883, wifi_ssid="s", heartbeat_s=3600)
+    assert told["heartbeat_s"] == 3600
     with pytest.raises(Problem, match=r"wifi\.ssid does not fit"):
         device_settings(added, broker_host="h", broker_port=1883, wifi_ssid="s" * 33)
     begun = device_settings(added, broker_host="h", broker_port=1883)
