@@ -71,7 +71,7 @@ if [ ! -x .venv/bin/uv ]; then
   .venv/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 fi
 say "installing the locked dependencies"
-.venv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements.lock
+.venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python .venv/bin/python requirements.lock
 .venv/bin/uv pip install --quiet --no-deps --python .venv/bin/python -e .
 touch .venv/.ready
 say "ready"

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -183,13 +184,23 @@ class Interrupted(BaseException):
 @contextlib.contextmanager
 def interruptible():
     """Turn SIGINT and SIGTERM into Interrupted inside the block, so that its `finally` always runs."""
+    hook = sys.unraisablehook
 
     def stop(number: int, _frame: FrameType | None) -> None:
         raise Interrupted(signal.Signals(number).name)
 
+    def lost(what: sys.UnraisableHookArgs) -> None:
+        # The signal came while Python ran a finalizer (SQLAlchemy's pool has some), out of which no exception gets.
+        if isinstance(what.exc_value, Interrupted):
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        else:
+            hook(what)
+
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    sys.unraisablehook = lost
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)

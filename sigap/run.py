@@ -20,7 +20,7 @@ from sigap.operator import DeskOperator
 from sigap.problem import Problem
 from sigap.processes import Interrupted, free_port, interruptible
 from sigap.timeline import SHOWN, Watch, as_text, missing_from, timeline
-from simulator.police.commands import AutoStages
+from simulator.police.auto import AutoStages
 
 LOOK_EVERY_S = 0.2
 ONCE_BUTTON = "citizen-1"

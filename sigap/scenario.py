@@ -20,7 +20,6 @@ from sigap.following import Following
 from sigap.problem import USAGE, Problem
 from sigap.processes import die_with_parent, interruptible
 from sigap.realtime import able
-from sigap.realtime.run import run as run_in_realtime
 from sigap.virtual_gateway import VirtualStore
 from simulator.scenario import load, model, report
 from simulator.scenario.draw import draw
@@ -138,7 +137,7 @@ def run_(
         alone = len(chosen) == 1
         if alone and realtime:
             bar = _Bar(chosen[0])
-            results = [run_in_realtime(load.load(chosen[0]), name=chosen[0], seed=seed, progress=bar.progress)]
+            results = [_in_realtime(chosen[0], seed, bar.progress)]
             bar.end()
         elif alone:
             course = Following(load.load(chosen[0]), speed, steered) if follow else _Bar(chosen[0])
@@ -198,7 +197,13 @@ def _work(name: str, seed: int) -> Result:
 
 def _work_in_realtime(name: str, seed: int) -> Result:
     with interruptible():  # its Sigap is ended in order
-        return run_in_realtime(load.load(name), name=name, seed=seed)
+        return _in_realtime(name, seed)
+
+
+def _in_realtime(name: str, seed: int, progress: Callable[[float], None] | None = None) -> Result:
+    from sigap.realtime.run import run as run_in_realtime  # all of a Sigap: virtual time does without its libraries
+
+    return run_in_realtime(load.load(name), name=name, seed=seed, progress=progress)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from gateway.registry.devices import find_device
 from gateway.store.engine import Store
 from gateway.store.schema import alarms, counts, devices, events, incidents
 from gateway.supervision import commands, crashes, troubles
+from panic_wire.frames import COMMAND_NAMES
 
 TRACED = ("activation", "stage", "duress")  # what of an event's data is in the trace
 
@@ -76,6 +77,14 @@ class View:
                 ],
                 "crashes": [each["text"] for each in reversed(crashes.listed(conn, device.id))],
             }
+
+    def command(self, name: str, what: str, setting: str, now_us: int) -> None:
+        """Ask something of a device as `sigap device set|locate|test|restart` does. what: a name of the contract."""
+        code = {word: code for code, word in COMMAND_NAMES.items()}[what]
+        with self._store.write() as conn:
+            device = find_device(conn, name)
+            assert device is not None
+            commands.ask(conn, device.id, code, setting.encode(), "administrator:Admin", self._zero_us + now_us)
 
     def events(self, after: int) -> list[dict[str, Any]]:
         query = sa.select(events, devices.c.name).join(incidents, incidents.c.id == events.c.incident_id)

@@ -14,14 +14,14 @@ from gateway.ingest.commander import next_order
 from gateway.ingest.intake import PAYLOAD_KEPT_BYTES, Uplink
 from gateway.ingest.writer import sealed, sealed_order
 from gateway.outbox import rows
-from gateway.registry.devices import add_device, find_device, get_device, revoke_device
+from gateway.registry.devices import add_device, get_device, revoke_device
 from gateway.registry.people import add_owner, add_relative
 from gateway.registry.provision import device_settings
 from gateway.store.engine import open_store
 from gateway.store.schema import alarms
 from gateway.supervision import commands
 from panic_wire import topics
-from panic_wire.frames import COMMAND_NAMES, STATUS, Header
+from panic_wire.frames import STATUS, Header
 from sigap.store_view import View
 from simulator.virtual.broker import Message
 from simulator.virtual.gateway import Task
@@ -103,14 +103,6 @@ class VirtualStore(View):
 
     def _order(self, order: Order, now_us: int) -> tuple[str, bytes]:
         return topics.down(topics.device_name(order.device.id)), sealed_order(order, START_US + now_us)
-
-    def command(self, name: str, what: str, setting: str, now_us: int) -> None:
-        """What `sigap device set|locate|test|restart` does. what: a name of the contract."""
-        code = {word: code for code, word in COMMAND_NAMES.items()}[what]
-        with self._store.write() as conn:
-            device = find_device(conn, name)
-            assert device is not None
-            commands.ask(conn, device.id, code, setting.encode(), "administrator:Admin", START_US + now_us)
 
     def orders(self, now_us: int) -> list[tuple[str, bytes]]:
         """The commands to publish now: those that were never sent, to devices that are at the broker."""

@@ -10,7 +10,6 @@ import click
 from gateway.clock import now_us
 from gateway.commands.options import config_option, json_option, print_json, print_table
 from gateway.registry import csv_import, people
-from gateway.relatives.notify import send
 from gateway.settings import load_settings
 from gateway.store.engine import Store, open_store
 from gateway.words import translator
@@ -164,6 +163,8 @@ def relative_test(owner: str, config_path: Path) -> None:
     \b
     sigap relative test "Toko Sinar"
     """
+    from gateway.relatives.notify import send  # Apprise: the other commands do not wait for it
+
     with _store(config_path) as store, store.read() as conn:
         whose = people.find_owner(conn, owner)
         found = people.list_relatives(conn, owner_id=whose.id)

@@ -23,13 +23,13 @@ def device_settings(
     wifi_ssid: str = "",
     wifi_password: str = "",
     board: str = "devkit",
-    heartbeat_s: int = 60,
-    window_ms: int = 2000,
+    heartbeat_s: int | None = None,
     broker_tls: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The settings of one device, ready for JSON. They hold its root key: keep the file from others.
 
-    broker_tls: gateway.broker.certificates.device_tls, when the port is that of the TLS listener.
+    broker_tls: gateway.broker.certificates.device_tls, when the port is that of the TLS listener. What is not said here
+    is not in the file: the firmware has its own default for it (docs/firmware.md).
     """
     settings: dict[str, Any] = {
         "device": topics.device_name(device.id),
@@ -39,9 +39,9 @@ def device_settings(
         "board": board,
         "silent": device.silent,
         "fixed_site": device.fixed_site,
-        "heartbeat_s": heartbeat_s,
-        "window_ms": window_ms,
     }
+    if heartbeat_s is not None:
+        settings["heartbeat_s"] = heartbeat_s
     if device.fixed_site:
         # One that has a GPS says so when it is elsewhere.
         settings["site"] = {"lat_e7": device.site_lat_e7, "lon_e7": device.site_lon_e7}

@@ -51,6 +51,8 @@ def _button(part: model.ButtonPart) -> tuple[str, str] | None:
 
 
 def _step(step: model.Step) -> str | None:
+    if isinstance(step, model.Crash):
+        return "do: crash: a board in realtime has the memory that it has"
     if isinstance(step, model.Names):
         return "do: names: names are looked up by this machine, not by the story"
     if isinstance(step, model.Replay):

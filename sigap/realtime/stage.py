@@ -113,7 +113,8 @@ class RealStage:
         for board in world["boards"]:
             part = self.parts[board["name"]]
             board |= {"on": False, "gps": _gps(part), "ticks_ms": part.ticks_ms, "wifi": {"join_ms": part.join_ms}}
-            board["device"]["heartbeat_s"] = part.heartbeat_s
+            if part.heartbeat_s is not None:
+                board["device"]["heartbeat_s"] = part.heartbeat_s
             if part.wants_tests:
                 who: Any = SimpleNamespace(name=board["name"])
                 Relatives(self.stage).add("uji", of=who, wants_tests=True)

@@ -10,9 +10,7 @@ from typing import Any
 
 from gateway.clock import now_us
 from gateway.commands.options import refresh_broker
-from gateway.registry.devices import find_device, revoke_device
-from gateway.supervision import commands
-from panic_wire.frames import COMMAND_NAMES
+from gateway.registry.devices import revoke_device
 from sigap.local import BROKER, GATEWAY, MAIL, POLICE
 from sigap.problem import Problem
 from sigap.realtime.stage import RealStage, sky
@@ -177,11 +175,7 @@ class Steps:
             self._note("operator", "refused", button=name, why=str(problem))
 
     def _do_command(self, step: model.CommandStep, name: str) -> None:
-        code = {word: code for code, word in COMMAND_NAMES.items()}[step.what]
-        with self._local.store.write() as conn:
-            device = find_device(conn, name)
-            assert device is not None
-            commands.ask(conn, device.id, code, step.setting.encode(), "administrator:Admin", now_us())
+        self._stage.store.command(name, step.what, step.setting, self._stage.now_us)
 
     def _do_revoke(self, step: model.Revoke, name: str) -> None:
         with self._local.store.write() as conn:

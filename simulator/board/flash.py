@@ -35,17 +35,8 @@ class Flash:
         return 0
 
 
-def mount(path, faults, link):
-    """Replace the host's files by those of the image: from now on `/` is the board's flash.
-
-    faults: None, or as bad_flash.BadFlash takes them.
-    """
-    if faults:
-        from .bad_flash import BadFlash
-
-        chip = BadFlash(path, faults, link)
-    else:
-        chip = Flash(path)
+def mount(chip):
+    """Replace the host's files by those of the image: from now on `/` is the board's flash."""
     filesystem = vfs.VfsLfs2(chip)
     vfs.umount("/")
     vfs.mount(filesystem, "/")

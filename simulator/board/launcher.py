@@ -44,7 +44,13 @@ def main():
     serial = setup.get("serial")
     if serial:
         from . import prompt
-    flash.mount(os.getenv("SIGAP_IMAGE"), os.getenv("SIGAP_FLASH"), link)
+    path, faults = os.getenv("SIGAP_IMAGE"), os.getenv("SIGAP_FLASH")
+    if faults:
+        from .bad_flash import BadFlash
+
+        flash.mount(BadFlash(path, faults, link))
+    else:
+        flash.mount(flash.Flash(path))
     for key in ("SIGAP_WORLD_TOKEN", "SIGAP_WORLD_PORT", "SIGAP_IMAGE", "SIGAP_FLASH"):
         os.unsetenv(key)
     sys.path[:] = ["", ".frozen", "/lib"]

@@ -42,7 +42,6 @@ def load(name: str) -> Scenario:
 def parse(text: str, where: str) -> Scenario:
     """The scenario in `text`. Problem names `where`, line and column of each mistake, up to five."""
     try:
-        tree = yaml.compose(text, yaml.SafeLoader)
         value = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -51,6 +50,7 @@ def parse(text: str, where: str) -> Scenario:
     try:
         return Scenario.model_validate(value)
     except ValidationError as error:
+        tree = yaml.compose(text, yaml.SafeLoader)
         said = [f"{_place(tree, each['loc'], where)}: {_words(each)}" for each in error.errors()[:MOST_SHOWN]]
         raise Problem("\n".join(said), "`sigap scenario schema` says what may be there", USAGE) from error
 

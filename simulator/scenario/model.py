@@ -47,7 +47,12 @@ class ButtonPart(_Part):
     sky: Sky = Field(default="open", description="What its receiver sees at the start")
     silent: bool = False
     wants_tests: bool = Field(default=False, description="Its owner's relative wants to hear of tests")
-    heartbeat_s: int | None = Field(default=None, ge=10, le=86400, description="60 on mains, an hour when it sleeps")
+    heartbeat_s: int | None = Field(
+        default=None,
+        ge=10,
+        le=86400,
+        description="Between two heartbeats; the firmware's own default when absent, an hour when it sleeps",
+    )
     power: Literal["mains", "light", "deep"] = Field(default="mains", description="What it does between heartbeats")
     hold_is_sos: bool = Field(default=False, description="A hold of 2 s is the same SOS; then it enters no test mode")
     by_name: bool = Field(default=False, description="Its broker is given by a name, which it must look up")
@@ -103,6 +108,13 @@ class Reset(_Step):
     do: Literal["reset"]
     who: Who
     spread_s: float = Field(default=0, ge=0)
+
+
+class Crash(_Step):
+    """The firmware runs out of memory where it next moves a pin, as a mistake in it would crash it."""
+
+    do: Literal["crash"]
+    who: Who
 
 
 class Wifi(_Step):
@@ -204,6 +216,7 @@ Step = Annotated[
     | Hold
     | Power
     | Reset
+    | Crash
     | Wifi
     | Network
     | Names

@@ -24,6 +24,7 @@ from simulator.virtual.world import Button, Registry, VirtualWorld, root_key
 BATTERY_LOOK_US = 10_000_000
 GATEWAY_QUEUE = 22_000  # gateway/ingest/intake.py: MOST_QOS0 + MOST_QOS1
 BAD_LOOK_UP_S = 0.5
+ASLEEP_HEARTBEAT_S = 3600  # as `sigap provision` writes it
 
 
 @dataclass
@@ -191,6 +192,10 @@ class Stage:
             self.world.trace.add(self.world.kernel.now_us, board.name, "reset", cause="hard", why="planned")
             board.reset("hard")
 
+    def _do_crash(self, step: model.Crash, board: Board) -> None:
+        self.world.trace.add(self.world.kernel.now_us, board.name, "fault")
+        board.tell({"fault": "memory"}, self.world.kernel.now_us)
+
     def _do_wifi(self, step: model.Wifi, board: Board) -> None:
         keys = ("up", "password", "rssi_dbm", "portal")
         changes = {key: getattr(step, key) for key in keys if getattr(step, key) is not None}
@@ -286,7 +291,7 @@ def _buttons(part: model.ButtonPart) -> list[Button]:
         "site": part.site,
         "silent": part.silent,
         "wants_tests": part.wants_tests,
-        "heartbeat_s": part.heartbeat_s or (60 if part.power == "mains" else 3600),
+        "heartbeat_s": part.heartbeat_s or (None if part.power == "mains" else ASLEEP_HEARTBEAT_S),
     }
     device = {"power": part.power, "hold_is_sos": part.hold_is_sos}
     return [

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sigap.problem import Problem
 from simulator import image
 from simulator.world import gps, presses, protocol
+from simulator.world.board import Board
 from simulator.world.protocol import Message, ProtocolError
 from simulator.world.settings import WIFI
-
-if TYPE_CHECKING:
-    from simulator.world.board import Board
-    from simulator.world.world import World
 
 log = logging.getLogger("sigap.world")
 REQUESTS_LIMIT = 64  # running at once for one peer
@@ -35,10 +32,20 @@ def _boolean(request: Message, key: str) -> bool:
     return value
 
 
+class Asked(Protocol):
+    """What its control peers reach of a world."""
+
+    boards: dict[str, Board]
+    stopping: asyncio.Event
+
+    def watch(self) -> asyncio.Queue[Message | None]: ...
+    def unwatch(self, queue: asyncio.Queue[Message | None]) -> None: ...
+
+
 class Control:
     """One control peer. Requests run side by side: a press of ten seconds delays no other answer."""
 
-    def __init__(self, world: World, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, world: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._world, self._reader, self._writer = world, reader, writer
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching = False

@@ -20,7 +20,7 @@ def open_desk(chromium: Browser, one: Local, name: str, role: str = operators.OP
         found, _hash = operators.find_hash(conn, name)
         if found is None:
             found = operators.add_operator(conn, name=name, password_hash=HASH, role=role, now_us=now_us())
-            operators.set_language(conn, found.id, language)
+        operators.set_language(conn, found.id, language)
         token = logins.begin(conn, found.id, now_us(), logins.LINK)
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
     context.set_default_timeout(LIMIT_MS)

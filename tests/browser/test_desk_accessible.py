@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from gateway.registry.operators import ADMINISTRATOR
+from sigap.local import Local
 from tests.browser.desk_browser import check, open_desk
-from tests.system.local_lab import CITIZEN, local, running
+from tests.system.local_lab import CITIZEN
 
 NAME = CITIZEN.name
 
@@ -24,8 +23,8 @@ def problems(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("language", ["id", "en"])
-def test_nothing_serious_on_any_page(tmp_path: Path, chromium: Browser, language: str) -> None:
-    with running(local(tmp_path)) as one, one.world() as world:
+def test_nothing_serious_on_any_page(one: Local, chromium: Browser, language: str) -> None:
+    with one.world() as world:
         desk = open_desk(chromium, one, "Citra", ADMINISTRATOR, language)
         assert desk.locator("html").get_attribute("lang") == language
         found = problems(desk)
@@ -50,8 +49,8 @@ def test_nothing_serious_on_any_page(tmp_path: Path, chromium: Browser, language
         assert found == []
 
 
-def test_an_emergency_with_the_keyboard_alone(tmp_path: Path, chromium: Browser) -> None:
-    with running(local(tmp_path)) as one, one.world() as world:
+def test_an_emergency_with_the_keyboard_alone(one: Local, chromium: Browser) -> None:
+    with one.world() as world:
         desk = open_desk(chromium, one, "Ani")
         world.press(NAME)
         desk.wait_for_selector("tr.open")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from playwright.sync_api import Browser, expect
 
 from gateway.clock import now_us
 from gateway.incidents.book import Book
 from panic_wire.frames import ALARM_UPDATE, Alarm, Header
+from sigap.local import Local
 from tests.browser.desk_browser import check, open_desk
-from tests.system.local_lab import CITIZEN, committed, local, running, wait_until
+from tests.system.local_lab import CITIZEN, committed
 
 NAME = CITIZEN.name
 WAY = [(-69890000, 1104240000, 400), (-69880000, 1104255000, 900)]  # lat_e7, lon_e7, accuracy_m
@@ -23,14 +22,14 @@ AS_WIDE_AS_UNSURE = """() => {
 }"""
 
 
-def test_accuracy_and_trail(tmp_path: Path, chromium: Browser) -> None:
-    with running(local(tmp_path)) as one, one.world() as world:
+def test_accuracy_and_trail(one: Local, chromium: Browser) -> None:
+    with one.world() as world:
         desk = open_desk(chromium, one, "Ani")
         world.press(NAME)
         desk.click("tr.open a")
         desk.wait_for_selector("#map path.leaflet-interactive")
         assert desk.locator("path[stroke-dasharray]").count() == 0
-        (alarm,) = wait_until(lambda: committed(one), "the alarm")
+        alarm = committed(one)[-1]
         # The firmware sends no updates of a position yet: what they will be is put in here, as ingest would.
         for number, (lat, lon, accuracy_m) in enumerate(WAY, 1):
             header = Header(ALARM_UPDATE, 0, alarm["device_id"], alarm["epoch"], alarm["counter"] + 1000 + number)
@@ -43,8 +42,8 @@ def test_accuracy_and_trail(tmp_path: Path, chromium: Browser) -> None:
         check(desk)
 
 
-def test_a_map_without_its_coasts_still_says_where(tmp_path: Path, chromium: Browser) -> None:
-    with running(local(tmp_path)) as one, one.world() as world:
+def test_a_map_without_its_coasts_still_says_where(one: Local, chromium: Browser) -> None:
+    with one.world() as world:
         desk = open_desk(chromium, one, "Ani")
         desk.route("**/static/map/*", lambda route: route.abort())
         desk.reload()

@@ -14,6 +14,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.system.gateway_lab import Broker, wait_until
+
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 INTERPRETERS = {"cpython": [sys.executable, "-u"], "micropython": [str(Path(sys.executable).with_name("micropython"))]}
 LIMIT_S = 15.0
@@ -43,6 +49,49 @@ async def main():
 
 asyncio.run(main())
 """
+
+PUBLISH_AND_TELL = """
+one = client()
+asyncio.create_task(one.run())
+await up(one)
+say("up")
+for number in range(40):
+    await one.publish("t", str(number), timeout_ms=12000)
+    say("acknowledged %d" % number)
+    await asyncio.sleep(0.05)
+say("all")
+"""
+
+
+@pytest.fixture(params=INTERPRETERS)
+def interpreter(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path)
+    yield broker
+    broker.kill()
+
+
+@contextlib.contextmanager
+def listener(port: int, topic: str) -> Iterator[list[tuple[str, bytes]]]:
+    """Another client that hears a topic."""
+    heard: list[tuple[str, bytes]] = []
+    other = mqtt.Client(CallbackAPIVersion.VERSION2)
+    ready: list[bool] = []
+    other.on_connect = lambda *_: other.subscribe(topic, 1)
+    other.on_subscribe = lambda *_: ready.append(True)
+    other.on_message = lambda _c, _d, message: heard.append((message.topic, message.payload))
+    other.connect("127.0.0.1", port)
+    other.loop_start()
+    wait_until(lambda: ready, "the subscription")
+    try:
+        yield heard
+    finally:
+        other.disconnect()
+        other.loop_stop()
 
 
 class Node:

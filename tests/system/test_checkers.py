@@ -92,9 +92,9 @@ FIRMWARE_BUGS = {
     ),
     "every-gesture": ("panic/presses.py", "PRESSES = 3\n", "PRESSES = 4\n", PRESSED),
     "alarm-arrives": (
-        "panic/sender.py",
-        "            if alarm.attempt is None and _wait_ms(alarm, now) == 0:\n",
-        "            if alarm.tries and alarm.attempt is None and _wait_ms(alarm, now) == 0:\n",
+        "panic/bearers.py",
+        "        await self.client.publish(self._up_topic, frame,",
+        "        urgent or await self.client.publish(self._up_topic, frame,",
         PRESSED,
     ),
     "no-fault": ("panic/device.py", "    def begin_test(self, now):\n", "    def begin_test(self):\n", HOLD),

@@ -2,63 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.system import mqtt_lab
 from tests.system.gateway_lab import Broker, wait_until
-from tests.system.mqtt_lab import INTERPRETERS, Server, node
+from tests.system.mqtt_lab import PUBLISH_AND_TELL, Server, listener, node
 
-PUBLISH_AND_TELL = """
-one = client()
-asyncio.create_task(one.run())
-await up(one)
-say("up")
-for number in range(40):
-    await one.publish("t", str(number), timeout_ms=12000)
-    say("acknowledged %d" % number)
-    await asyncio.sleep(0.05)
-say("all")
-"""
-
-
-@pytest.fixture(params=INTERPRETERS)
-def interpreter(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    yield broker
-    broker.kill()
-
-
-@contextlib.contextmanager
-def listener(port: int, topic: str) -> Iterator[list[tuple[str, bytes]]]:
-    """Another client that hears a topic."""
-    heard: list[tuple[str, bytes]] = []
-    other = mqtt.Client(CallbackAPIVersion.VERSION2)
-    ready: list[bool] = []
-    other.on_connect = lambda *_: other.subscribe(topic, 1)
-    other.on_subscribe = lambda *_: ready.append(True)
-    other.on_message = lambda _c, _d, message: heard.append((message.topic, message.payload))
-    other.connect("127.0.0.1", port)
-    other.loop_start()
-    wait_until(lambda: ready, "the subscription")
-    try:
-        yield heard
-    finally:
-        other.disconnect()
-        other.loop_stop()
+interpreter, broker = mqtt_lab.interpreter, mqtt_lab.broker
 
 
 def test_the_broker_dies_and_comes_back(interpreter: str, broker: Broker, tmp_path: Path) -> None:
@@ -290,7 +246,7 @@ def test_the_readme_example(tmp_path: Path) -> None:
     assert example
     broker = Broker(tmp_path)
     try:
-        for interpreter, command in INTERPRETERS.items():
+        for interpreter, command in mqtt_lab.INTERPRETERS.items():
             script = tmp_path / f"{interpreter}.py"
             script.write_text(example[1].replace("1883", str(broker.port)).replace("broker.local", "127.0.0.1"))
             env = {"PYTHONPATH": "firmware", "MICROPYPATH": "firmware:.frozen"}

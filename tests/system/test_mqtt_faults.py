@@ -14,23 +14,14 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.broker.files import password_line
+from tests.system import mqtt_lab
 from tests.system.gateway_lab import Broker, wait_until
-from tests.system.mqtt_lab import INTERPRETERS, Line, Server, node
-from tests.system.test_mqtt_client import PUBLISH_AND_TELL, listener
+from tests.system.mqtt_lab import PUBLISH_AND_TELL, Line, Server, listener, node
 
 ALL = [f"{number}".encode() for number in range(40)]
 
 
-@pytest.fixture(params=INTERPRETERS)
-def interpreter(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    yield broker
-    broker.kill()
+interpreter, broker = mqtt_lab.interpreter, mqtt_lab.broker
 
 
 @contextlib.contextmanager
@@ -300,7 +291,7 @@ def test_mip_installs_it_alone(tmp_path: Path) -> None:
         shutil.copy(folder / source, tmp_path / target)
     assert sorted(source for _, source in listed) == sorted(path.name for path in folder.glob("*.py"))
     program = "import mqtt, mqtt.tls, mqtt.backup; mqtt.Client('127.0.0.1', 1, 'a'); print('alone')"
-    for command in INTERPRETERS.values():
+    for command in mqtt_lab.INTERPRETERS.values():
         done = subprocess.run(
             [command[0], "-c", program],
             cwd=tmp_path,

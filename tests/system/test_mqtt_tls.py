@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from gateway.broker.certificates import BEGIN, NAME, Issued, device_tls, ensure, issue
+from tests.system import mqtt_lab
 from tests.system.gateway_lab import Broker
-from tests.system.mqtt_lab import INTERPRETERS, Server, node
+from tests.system.mqtt_lab import Server, node
 
 AUTHORITY = issue("authority")
 NOW = datetime.now(UTC)
@@ -52,9 +53,7 @@ class TlsBroker(Broker):
         super().start()
 
 
-@pytest.fixture(params=INTERPRETERS)
-def interpreter(request: pytest.FixtureRequest) -> str:
-    return request.param
+interpreter = mqtt_lab.interpreter
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def test_one_file_in_both_kinds_of_time(tmp_path: Path) -> None:
 CANNOT = {
     "name-server-gone": "name-server-gone.yaml:7: names are looked up by this machine",
     "stolen-button-replayed": "stolen-button-replayed.yaml:12: do: replay",
+    "crashes-with-an-alarm-open": "do: crash: a board in realtime has the memory that it has",
     "half-open-line": "one way alone cannot be closed",
     "a-week-of-heartbeats": "it lasts 604800 s",
     "battery-runs-out": "no battery drains",

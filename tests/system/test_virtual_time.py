@@ -91,8 +91,8 @@ def test_a_day_of_an_idle_button(record_property: pytest.RecordProperty) -> None
     record_property("day_s", took_s)
     print(f"\na day of one idle button: {took_s:.1f} s, {beats} heartbeats")
     assert devices["shop"]["online"]
-    assert 1_400 < beats < 1_700, "one a minute, with jitter"
-    assert 86_400_000_000 - devices["shop"]["last_heard_us"] < 90_000_000
+    assert 288 < beats < 330, "one in five minutes, with jitter"
+    assert 86_400_000_000 - devices["shop"]["last_heard_us"] < 330_000_000
     assert took_s < 90
 
 

@@ -42,6 +42,19 @@ def _console(link, host_print):
     return say
 
 
+def _out_of_memory(link):
+    """The next pin that the firmware moves finds no memory; once."""
+    send = link.send
+
+    def fail(line):
+        if line.startswith('{"pin"'):
+            link.send = send
+            raise MemoryError("memory allocation failed, allocating 512 bytes")
+        send(line)
+
+    link.send = fail
+
+
 def main():
     read_fd, write_fd = os.getenv("SIGAP_PIPES").split(",")
     link = Steps(int(read_fd), int(write_fd))
@@ -67,6 +80,7 @@ def main():
     from . import flash, sockets
 
     machine.install(modules, link, setup)
+    link.on("fault", lambda _: _out_of_memory(link))
     network.install(modules, link, setup, lambda us: link.stall(us, BUSY))
     esp32.install(modules)
     sockets.install(modules, link, network, setup)

@@ -1,11 +1,9 @@
-"""docs/firmware.md says what the firmware does: the table of lights, the stages, what an alarm wears."""
+"""docs/firmware.md says what the firmware does: the table of lights, the stages."""
 
 from __future__ import annotations
 
 import itertools
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from panic.device import STAGES
@@ -32,14 +30,3 @@ def test_the_picture_of_an_alarms_life() -> None:
     picture = PAGE.split("stateDiagram-v2")[1].split("```")[0]
     steps = re.findall(r"(\w+|\[\*\]) --> (\w+|\[\*\])", picture)
     assert steps == [("[*]", STAGES[0]), *itertools.pairwise(STAGES), (STAGES[-1], "[*]")]
-
-
-def test_what_an_alarm_wears() -> None:
-    runner, file = ROOT / "tests/firmware/run_micropython.py", ROOT / "tests/firmware/test_littlefs.py"
-    command = [Path(sys.executable).parent / "micropython", "-X", "heapsize=512k", runner, ROOT / "firmware", file]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout
-    alarm, day = re.findall(r"wear: (\d+) bytes, ([\d.]+) erases", done.stdout)
-    assert f"{alarm[0]} bytes programmed and {alarm[1]} blocks of 4 KiB erased per alarm" in PAGE
-    assert f"{day[0]} bytes and no erase per day" in PAGE
-    assert day[1] == "0.0"

@@ -18,8 +18,9 @@ from gateway.outbox.engine import Outbox
 from gateway.outbox.port import Delivery, Destination, Outcome
 from gateway.outbox.retry import RetryPolicy
 from gateway.registry.devices import add_device
-from gateway.store.engine import Store, open_store
+from gateway.store.engine import Store
 from gateway.store.schema import counts, deliveries, incidents
+from tests.unit.gateway.store_lab import new_store
 
 NOW = 1_700_000_000_000_000  # in the past, so that the real clock finds it due
 DEVICE = 0xA1B2
@@ -28,7 +29,7 @@ DEVICE = 0xA1B2
 @contextlib.contextmanager
 def lab_store(folder: Path, *incident_ids: str) -> Iterator[Store]:
     """A real SQLite store with one device and these incidents."""
-    with open_store(f"sqlite:///{folder / 'sigap.db'}") as store:
+    with new_store(folder / "sigap.db") as store:
         with store.write() as conn:
             add_device(conn, name="shop-1", now_us=NOW, device_id=DEVICE, root_key=bytes(16))
             for incident_id in incident_ids:

@@ -14,6 +14,8 @@ from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -91,7 +93,7 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def password_hash() -> str:
-    return operators.hash_password(PASSWORD)
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)  # hundreds of logins
 
 
 @pytest.fixture
@@ -233,6 +235,16 @@ def test_wrong_passwords_are_limited(url: str) -> None:
         assert browser.log_in("Ani", "wrong password") == 401
     assert browser.log_in("Ani") == 429
     assert browser.log_in("Budi") == 429  # the same address
+
+
+def test_passwords_are_slow_to_try_whether_or_not_somebody_has_the_name() -> None:
+    hashed = operators.hash_password(PASSWORD)
+    assert operators.is_password(PASSWORD, hashed)
+    assert not operators.is_password("wrong password", hashed)
+    assert not operators.is_password(PASSWORD, None)
+    with pytest.raises(VerifyMismatchError):  # it is a hash, and as dear
+        PasswordHasher().verify(operators._NOBODY, PASSWORD)
+    assert not PasswordHasher().check_needs_rehash(operators._NOBODY)
 
 
 def test_the_limit_passes() -> None:

@@ -10,10 +10,10 @@ import pytest
 from gateway.desk import look
 from gateway.desk.labels import CANCELS, event_words
 from gateway.desk.trouble_words import TROUBLES, todo_words, trouble_words, value_words
-from gateway.store.engine import open_store
 from gateway.supervision.troubles import SILENT
 from gateway.words import translator
 from panic_wire.frames import ALARM_UPDATE, TROUBLE_NAMES
+from tests.unit.gateway.store_lab import new_store
 from tests.unit.gateway.test_incidents_book import NOW, Desk
 
 ZONE = ZoneInfo("Asia/Jakarta")
@@ -37,7 +37,7 @@ def test_every_kind_has_words_and_what_to_do_in_both_languages() -> None:
 
 
 def test_duress_comes_first_and_a_mistake_changes_no_place(tmp_path: Path) -> None:
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         desk = Desk(store)
         first = desk.take(1, activation=1).incident_id
         desk.stage(first, "acknowledged", NOW + S, "operator:Siti")
@@ -60,7 +60,7 @@ def test_duress_comes_first_and_a_mistake_changes_no_place(tmp_path: Path) -> No
 
 
 def test_positions_that_follow_each_other_are_one_line(tmp_path: Path) -> None:
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         desk = Desk(store)
         incident = desk.take(1).incident_id
         for counter in range(2, 8):
@@ -81,7 +81,7 @@ def test_what_is_shown_is_newer_with_each_event_and_each_trouble(tmp_path: Path)
     from gateway.outbox.rows import count
     from gateway.supervision.troubles import CHANGES
 
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         desk, seen = Desk(store), []
         for counter in (1, 2, 3):
             desk.take(counter, activation=counter, at=NOW + counter * S)

@@ -22,8 +22,9 @@ from gateway.incidents.stages import DISPOSITIONS, STAGES, STATES, AlarmState, f
 from gateway.registry.devices import Device, add_device
 from gateway.registry.people import add_owner
 from gateway.store import schema
-from gateway.store.engine import Store, open_store
+from gateway.store.engine import Store
 from panic_wire.frames import ALARM, Alarm, Cancel, Header
+from tests.unit.gateway.store_lab import new_store
 
 NOW = 1_790_000_000_000_000
 BOOK = Book(["police", "polda"], "test")
@@ -77,7 +78,7 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         yield Desk(store)
 
 
@@ -229,7 +230,7 @@ class BookMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.desk = Desk(open_store(f"sqlite:///{Path(self.folder.name) / 'sigap.db'}"))
+        self.desk = Desk(new_store(Path(self.folder.name) / "sigap.db"))
         self.now, self.counter, self.activation = NOW, 0, 0
         self.states: dict[str, str] = {}
         self.home: dict[int, str] = {}

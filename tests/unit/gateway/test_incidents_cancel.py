@@ -20,8 +20,8 @@ from gateway.incidents.events import history
 from gateway.incidents.stages import fold
 from gateway.registry.people import add_relative
 from gateway.store import schema
-from gateway.store.engine import open_store
 from panic_wire.frames import ALARM_UPDATE, TEST
+from tests.unit.gateway.store_lab import new_store
 from tests.unit.gateway.test_incidents_book import NOW, Desk, as_state
 
 S = 1_000_000
@@ -29,7 +29,7 @@ S = 1_000_000
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         made = Desk(store)
         with store.write() as conn:
             channel = "mailto://127.0.0.1:1/?from=a@example.org&to=b@example.org"
@@ -122,7 +122,7 @@ def test_whatever_the_order_the_incident_says_the_same(cancels: list[tuple[int, 
     frames: list[tuple[str, int, bool]] = [("alarm", number, False) for number in range(1, alarms + 1)]
     frames += [("cancel", number, duress) for number, duress in cancels if number <= alarms]
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, open_store(f"sqlite:///{folder}/sigap.db") as store:
+    with tempfile.TemporaryDirectory() as folder, new_store(Path(folder) / "sigap.db") as store:
         desk = Desk(store)
         waiting = frames * 2
         chance.shuffle(waiting)

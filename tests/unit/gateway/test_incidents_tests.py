@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from gateway.registry.people import add_relative
 from gateway.store import schema
-from gateway.store.engine import open_store
 from panic_wire.frames import ALARM_UPDATE, TEST
+from tests.unit.gateway.store_lab import new_store
 from tests.unit.gateway.test_incidents_book import NOW, Desk
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         one = Desk(store)
         with store.write() as conn:
             for name, wants_tests in (("Ibu", True), ("Kakak", False)):

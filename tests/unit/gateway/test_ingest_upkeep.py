@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from gateway.store import schema
-from gateway.store.engine import open_store
 from gateway.supervision import commands
 from panic_wire.bodies import unpack_time
 from panic_wire.frames import (
@@ -31,12 +30,13 @@ from panic_wire.frames import (
 )
 from panic_wire.keys import uplink_key
 from panic_wire.seal import seal
+from tests.unit.gateway.store_lab import new_store
 from tests.unit.gateway.test_ingest_writer import LIMIT_S, Bench
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         made = Bench(store)
         yield made
         if made.writer.alive:

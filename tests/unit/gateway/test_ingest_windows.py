@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from gateway.ingest.windows import Windows
 from gateway.registry.devices import add_device
-from gateway.store.engine import Store, open_store
+from gateway.store.engine import Store
 from gateway.store.schema import replay_windows
 from panic.counter import Counter
+from tests.unit.gateway.store_lab import new_store
 
 DEVICE = 7
 A, B = 0xAAAA, 0xBBBB
@@ -23,7 +24,7 @@ A, B = 0xAAAA, 0xBBBB
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder: Path = tmp_path_factory.mktemp("store")
-    with open_store(f"sqlite:///{folder / 'sigap.db'}") as store:
+    with new_store(folder / "sigap.db") as store:
         with store.write() as conn:
             add_device(conn, name="shop-1", now_us=1, device_id=DEVICE)
         yield store

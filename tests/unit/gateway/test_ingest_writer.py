@@ -17,7 +17,7 @@ from gateway.ingest.intake import Intake, Uplink
 from gateway.ingest.writer import Writer
 from gateway.registry.devices import Device, add_device
 from gateway.store import schema
-from gateway.store.engine import Store, open_store
+from gateway.store.engine import Store
 from panic_wire import topics
 from panic_wire.frames import (
     ALARM,
@@ -33,6 +33,7 @@ from panic_wire.frames import (
 )
 from panic_wire.keys import downlink_key, uplink_key
 from panic_wire.seal import open_frame, seal
+from tests.unit.gateway.store_lab import new_store
 
 LIMIT_S = 30.0
 
@@ -126,7 +127,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         made = Bench(store)
         yield made
         if made.writer.alive:

@@ -20,17 +20,18 @@ from gateway.registry.devices import Device, add_device, find_device, get_device
 from gateway.registry.provision import device_settings
 from gateway.settings import load_settings
 from gateway.settings_example import write_example
-from gateway.store.engine import Store, open_store, sqlite_url
+from gateway.store.engine import Store, open_store
 from gateway.store.schema import devices
 from panic_wire import topics
 from sigap.problem import Problem
+from tests.unit.gateway.store_lab import new_store
 
 NOW = 1_700_000_000_000_000
 
 
 @pytest.fixture
 def store(tmp_path: Path):
-    with open_store(sqlite_url(tmp_path / "sigap.db")) as store:
+    with new_store(tmp_path / "sigap.db") as store:
         yield store
 
 
@@ -138,9 +139,9 @@ def test_provisioning_is_complete(store: Store):
         "board": "devkit",
         "silent": True,
         "fixed_site": False,
-        "heartbeat_s": 60,
-        "window_ms": 2000,
-    }
+    }, "what has a default in the firmware's schema is not told"
+    told = device_settings(added, broker_host="h", broker_port=1883, wifi_ssid="s", heartbeat_s=3600)
+    assert told["heartbeat_s"] == 3600
     with pytest.raises(Problem, match=r"wifi\.ssid does not fit"):
         device_settings(added, broker_host="h", broker_port=1883, wifi_ssid="s" * 33)
     begun = device_settings(added, broker_host="h", broker_port=1883)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.registry.devices import Device, add_device, revoke_device
 from gateway.store import schema
-from gateway.store.engine import Store, open_store
+from gateway.store.engine import Store
 from gateway.supervision import commands, crashes, troubles
 from panic_wire.frames import (
     ANSWER,
@@ -36,6 +36,7 @@ from panic_wire.frames import (
     unpack_command,
 )
 from sigap.problem import Problem
+from tests.unit.gateway.store_lab import new_store
 
 S = 1_000_000
 NOW = 1_795_000_000 * S
@@ -77,7 +78,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         yield Lab(store)
 
 
@@ -141,7 +142,7 @@ def test_whatever_the_order_the_newest_frame_says_whether_it_lasts(
             frames.append((number * 2 + again, number % 2 == 1, at))
     # Held back by a line that renews itself: mostly in order, sometimes not.
     frames.sort(key=lambda each: each[0] + chance.choice((0, 0, 0, 3, 7)))
-    with open_store(f"sqlite:///{tmp_path_factory.mktemp('t') / 'sigap.db'}") as store:
+    with new_store(tmp_path_factory.mktemp("t") / "sigap.db") as store:
         lab, arrives = Lab(store), at
         for counter, ended, happened in frames:
             arrives += chance.randrange(3) * S

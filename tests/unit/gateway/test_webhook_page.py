@@ -29,10 +29,11 @@ from gateway.outbox.port import Delivery
 from gateway.registry.devices import add_device, get_device
 from gateway.registry.people import add_owner
 from gateway.settings import BackendSettings
-from gateway.store.engine import Store, open_store
+from gateway.store.engine import Store
 from gateway.store.schema import deliveries, incidents
 from panic_wire.frames import ALARM, Alarm, Cancel, Header
 from tests.unit.gateway.outbox_lab import served
+from tests.unit.gateway.store_lab import new_store
 from tests.unit.police.police_lab import CALLBACK_SECRET, SECRET
 
 PAGE = Path(__file__).parents[3] / "docs" / "integrator.md"
@@ -49,7 +50,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """One incident, always with the ids of the page."""
     numbers = iter(range(1, 100))
     monkeypatch.setattr(rows, "new_id", lambda _: f"01a3f4e2-9c62-7000-8000-{next(numbers):012d}")
-    with open_store(f"sqlite:///{tmp_path / 'sigap.db'}") as store:
+    with new_store(tmp_path / "sigap.db") as store:
         with store.write() as conn:
             add_owner(
                 conn,

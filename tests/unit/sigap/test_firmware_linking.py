@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def _namespace(path: str) -> dict[str, object]:
     return found
 
 
+@functools.cache
 def _renamed() -> dict[str, str]:
     return names.new_names(constants.in_place(JOINED, compiling.SOURCE_FILES), compiling.SOURCE_FILES)
 
