@@ -37,6 +37,7 @@ COMMANDS = {
     "frame": "sigap.frame:frame",
     "flash": "sigap.flash:flash",
     "provision": "sigap.provision:provision",
+    "bench": "sigap.bench.command:bench",
 }
 
 
