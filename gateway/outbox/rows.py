@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from gateway.outbox.port import Delivery
+from gateway.store.prepared import prepared
 
 LAST_ERROR_LIMIT = 500  # characters
 
@@ -125,7 +126,7 @@ def enqueue(
         "destination": destination,
         "incident_id": incident_id,
         "kind": kind,
-        "payload": json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
+        "payload": _to_json(payload),
         "now": now_us,
     }
     conn.execute(_sql(ENQUEUE), values)
@@ -223,7 +224,12 @@ def _matching(
     return _sql(query.replace("{match}", match)), {**values, **bounds}
 
 
-_sql = functools.lru_cache(maxsize=64)(sa.text)  # parsing the parameters' names costs more than the insert
+@functools.lru_cache(maxsize=64)  # parsing the parameters' names costs more than the insert
+def _sql(text: str) -> sa.TextClause:
+    return prepared(sa.text(text))
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps makes one each time
 
 _last_stamp = 0
 _stamp_lock = threading.Lock()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from gateway.registry.names import device_name_of
 from gateway.registry.people import find_owner
+from gateway.store.prepared import prepared
 from gateway.store.schema import devices
 from sigap.problem import USAGE, Problem
 
@@ -48,6 +49,7 @@ _COLUMNS = (
     devices.c.site_lon_e7,
     devices.c.revoked_at,
 )
+_BY_ID = prepared(sa.select(*_COLUMNS).where(devices.c.id == sa.bindparam("device")))
 
 
 def _device(row: sa.Row) -> Device:
@@ -108,7 +110,7 @@ def add_device(
 
 def get_device(conn: sa.Connection, device_id: int) -> Device | None:
     """The device with this id, revoked or not."""
-    row = conn.execute(sa.select(*_COLUMNS).where(devices.c.id == device_id)).first()
+    row = conn.execute(_BY_ID, {"device": device_id}).first()
     return None if row is None else _device(row)
 
 
