@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -49,6 +50,7 @@ _COLUMNS = (
     devices.c.site_lon_e7,
     devices.c.revoked_at,
 )
+_BY_IDS = sa.select(*_COLUMNS).where(devices.c.id.in_(sa.bindparam("devices", expanding=True)))
 _BY_ID = prepared(sa.select(*_COLUMNS).where(devices.c.id == sa.bindparam("device")))
 
 
@@ -112,6 +114,12 @@ def get_device(conn: sa.Connection, device_id: int) -> Device | None:
     """The device with this id, revoked or not."""
     row = conn.execute(_BY_ID, {"device": device_id}).first()
     return None if row is None else _device(row)
+
+
+def get_devices(conn: sa.Connection, device_ids: Iterable[int]) -> dict[int, Device]:
+    """Those with these ids (some hundred), revoked or not, by id."""
+    found = conn.execute(_BY_IDS, {"devices": list(device_ids)})
+    return {row.id: _device(row) for row in found}
 
 
 def find_device(conn: sa.Connection, name: str) -> Device | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.dialects import sqlite
 
 MOST_SHAPES = 32  # of values that one statement is given: an INSERT has the columns that it is given values for
 
@@ -59,8 +60,9 @@ class _Shape:
 
     def __init__(self, statement: Any, dialect: sa.Dialect, names: tuple[str, ...]) -> None:
         columns = list(names) if isinstance(statement, sa.Insert) else None
-        compiled = statement.compile(dialect=dialect, column_keys=columns)
-        self.text, self._order = str(compiled), tuple(compiled.positiontup or ())
+        # With names, not positions, so that SQLite finds the values in the dictionary as it is given.
+        compiled: Any = statement.compile(dialect=sqlite.dialect(paramstyle="named"), column_keys=columns)
+        self.text = str(compiled)
         self._fixed = {name: value for name, value in compiled.params.items() if name not in names}
         # SQLite takes a truth value as it is; other types may have to write theirs in a form of their own.
         writers = {
@@ -68,15 +70,16 @@ class _Shape:
             for name, bind in compiled.binds.items()
             if not isinstance(bind.type, sa.Boolean)
         }
-        self._writers = [(at, writer) for at, name in enumerate(self._order) if (writer := writers.get(name))]
+        self._writers = {name: writer for name, writer in writers.items() if writer is not None}
         self.make = _row_maker(compiled._result_columns, dialect)
 
-    def values(self, given: Mapping[str, Any]) -> list[Any]:
-        """In the order of the text."""
-        named = {**self._fixed, **given} if self._fixed else given
-        values = [named[name] for name in self._order]
-        for at, writer in self._writers:
-            values[at] = writer(values[at])
+    def values(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As the text names them."""
+        if not self._fixed and not self._writers:
+            return given
+        values = {**self._fixed, **given}
+        for name, writer in self._writers.items():
+            values[name] = writer(values[name])
         return values
 
 
