@@ -8,7 +8,7 @@ from sigap.bench.load import FIRST_ID, Load
 from sigap.bench.peers import NAIVE, NAMES, NODE_RED, SIGAP
 
 FEW, MANY = "few", "many"
-FEW_DEVICES, MANY_DEVICES = 100, 20_000
+FEW_DEVICES, MANY_DEVICES = 500, 20_000
 WARM_UP = (100, 200.0, 200)  # devices, alarms a second, alarms: not counted
 ROUNDS = 2
 
