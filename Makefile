@@ -5,10 +5,11 @@ BIN := .venv/bin
 RUN_DIR ?= var/run
 RUN_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run once sim firmware test soak lint format lock generate map picture clean
+.PHONY: help setup run once sim firmware test soak bench lint format lock generate map picture clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,10 @@ test: .venv/.ready .venv/.browser ## every test, in parallel (PYTEST_ARGS="-k na
 
 soak: .venv/.ready ## ten minutes of drawn faults, a hundred boards, stories in realtime; 20 minutes at most
 	@SIGAP_SOAK_S=$${SIGAP_SOAK_S:-600} timeout 1200 $(BIN)/python -m pytest -q -s tests/soak
+
+bench: .venv/.ready ## press to receipt at 10 to 10,000 alarms/s, beside others; writes docs/performance.md (six minutes)
+	@bash sigap/bench/node_red/install.sh build/bench/node-red
+	@$(BIN)/sigap bench --docs docs $(BENCH_ARGS)
 
 sim: .venv/.ready ## open the panel: virtual buttons in the browser
 	@$(BIN)/sigap sim --dir $(RUN_DIR) --open

@@ -23,6 +23,7 @@ COMMANDS = {
     "police-desk": "simulator.police.commands:police_desk",
     "mail-sink": "simulator.mail:mail_sink",
     "gateway": "gateway.commands.gateway:gateway",
+    "archive": "gateway.commands.archive:archive",
     "broker": "gateway.commands.broker:broker",
     "config": "gateway.commands.config:config",
     "device": "gateway.commands.registry:device",
@@ -38,6 +39,7 @@ COMMANDS = {
     "frame": "sigap.frame:frame",
     "flash": "sigap.flash:flash",
     "provision": "sigap.provision:provision",
+    "bench": "sigap.bench.command:bench",
 }
 
 

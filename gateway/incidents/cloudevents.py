@@ -21,6 +21,8 @@ UPDATED_TYPE = "id.sigap.incident.updated.v1"
 CANCELLED_TYPE = "id.sigap.incident.cancelled.v1"
 TYPES = {"opened": OPENED_TYPE, "cancelled": CANCELLED_TYPE}  # by the change; any other is UPDATED_TYPE
 
+MOST_ALARMS_TOLD = 20
+
 
 @functools.lru_cache(maxsize=8192)  # an incident is told with all its alarms each time
 def rfc3339(at: int | None) -> str | None:
@@ -78,9 +80,16 @@ def incident_data(conn: sa.Connection, incident_id: str, device: Device, change:
         "silent": any(row.silent for row in rows) or device.silent,
         "cancel": _cancel(rows),
         "site": device.site_name,
-        "alarms": [_alarm(row) for row in rows],
+        **_alarms(rows),
         "position": _position(rows, device),
     }
+
+
+def _alarms(rows: list[sa.Row] | Any) -> dict[str, Any]:
+    """The first alarm and the newest, so that what is told does not grow without end; and how many that leaves out."""
+    told = rows if len(rows) <= MOST_ALARMS_TOLD else [rows[0], *rows[1 - MOST_ALARMS_TOLD :]]
+    left_out = {"alarms_left_out": len(rows) - len(told)} if len(told) < len(rows) else {}
+    return {"alarms": [_alarm(row) for row in told], **left_out}
 
 
 def _alarm(row: sa.Row) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from gateway.incidents.stages import CLOSED
+from gateway.store.prepared import prepared
 from gateway.store.schema import alarms, devices, events, incidents
 
 _device, _activation = sa.bindparam("device"), sa.bindparam("of_activation")
@@ -35,3 +36,7 @@ ADD_INCIDENT = incidents.insert()
 ADD_ALARM = alarms.insert()
 ADD_EVENT = events.insert()
 TOUCH = incidents.update().where(incidents.c.id == _incident).values(changed_at=sa.bindparam("at"))
+
+# The most travelled ones; what is read or written by few goes SQLAlchemy's own way.
+ALARM, ALARMS, OPEN_INCIDENT, INCIDENT = map(prepared, (ALARM, ALARMS, OPEN_INCIDENT, INCIDENT))
+ADD_INCIDENT, ADD_ALARM, ADD_EVENT, TOUCH = map(prepared, (ADD_INCIDENT, ADD_ALARM, ADD_EVENT, TOUCH))

@@ -17,9 +17,10 @@ from gateway.ingest.intake import Uplink
 from gateway.ingest.judge import Opened, Presence, Rejection, judge
 from gateway.ingest.windows import Windows
 from gateway.outbox.rows import count
-from gateway.registry.devices import Device, get_device
+from gateway.registry.devices import Device, get_device, get_devices
 from gateway.store.schema import devices
 from gateway.supervision import commands, crashes, troubles
+from panic_wire import topics
 from panic_wire.frames import (
     ANSWER,
     CRASH_TEXT,
@@ -84,6 +85,7 @@ class Batch:
 
     def take_all(self, messages: Sequence[Uplink]) -> Effects:
         """The whole batch, in the order of arrival."""
+        self._load_devices(messages)
         judged = [(m, judge(m.topic, m.payload, self._look_up, m.size_bytes)) for m in messages]
         self._windows.load({v.device.id for _, v in judged if isinstance(v, Opened)})
         beating = {v.device.id for _, v in judged if isinstance(v, Opened) and isinstance(v.body, Heartbeat)}
@@ -223,8 +225,14 @@ class Batch:
         if stage is not None:
             self.effects.answers.append(Answer(device, header, STAGE_NUMBERS[stage], activation))
 
+    def _load_devices(self, messages: Sequence[Uplink]) -> None:
+        """Those in whose topics the messages came, at once. A revocation counts from the next batch."""
+        parsed = (topics.parse(message.topic) for message in messages)
+        named = {topics.device_id(each[1]) for each in parsed if each is not None}
+        if len(named) > 1:
+            self._devices = dict.fromkeys(named) | get_devices(self._conn, named)
+
     def _look_up(self, device_id: int) -> Device | None:
-        # Read once a batch: a revocation counts from the next one.
         if device_id not in self._devices:
             self._devices[device_id] = get_device(self._conn, device_id)
         return self._devices[device_id]

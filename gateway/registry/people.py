@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from gateway.registry.names import person_name_of
+from gateway.store.prepared import prepared
 from gateway.store.schema import devices, owners, relatives
 from sigap.problem import USAGE, Problem
 
@@ -91,11 +92,12 @@ _OWNER_COLUMNS = (
     owners.c.registered_message,
     owners.c.revoked_at,
 )
+_OWNER_BY_ID = prepared(sa.select(*_OWNER_COLUMNS).where(owners.c.id == sa.bindparam("owner")))
 
 
 def get_owner(conn: sa.Connection, owner_id: int) -> Owner | None:
     """The owner with this id, revoked or not."""
-    row = conn.execute(sa.select(*_OWNER_COLUMNS).where(owners.c.id == owner_id)).first()
+    row = conn.execute(_OWNER_BY_ID, {"owner": owner_id}).first()
     return None if row is None else _owner(row)
 
 
@@ -140,6 +142,14 @@ def revoke_owner(conn: sa.Connection, name: str, now_us: int) -> Owner:
     return revoked
 
 
+_RELATIVES = (
+    sa.select(*(relatives.c[name] for name in ("id", "owner_id", "name", "channel", "wants_tests")))
+    .where(relatives.c.revoked_at.is_(None))
+    .order_by(relatives.c.id)
+)
+_RELATIVES_OF = prepared(_RELATIVES.where(relatives.c.owner_id == sa.bindparam("owner")))
+
+
 def add_relative(
     conn: sa.Connection, *, owner: str, name: str, channel: str, wants_tests: bool = False, now_us: int
 ) -> Relative:
@@ -163,12 +173,9 @@ def add_relative(
 
 def list_relatives(conn: sa.Connection, *, owner_id: int | None = None) -> list[Relative]:
     """The relatives who are not revoked, of one owner or of all, in the order they were added."""
-    table = relatives.c
-    columns = (table.id, table.owner_id, table.name, table.channel, table.wants_tests)
-    query = sa.select(*columns).where(table.revoked_at.is_(None)).order_by(table.id)
-    if owner_id is not None:
-        query = query.where(table.owner_id == owner_id)
-    return [Relative(*row) for row in conn.execute(query)]
+    if owner_id is None:
+        return [Relative(*row) for row in conn.execute(_RELATIVES)]
+    return [Relative(*row) for row in conn.execute(_RELATIVES_OF, {"owner": owner_id})]
 
 
 def get_relative(conn: sa.Connection, relative_id: int) -> Relative | None:

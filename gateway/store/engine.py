@@ -30,6 +30,7 @@ BUSY_LIMIT_S = 5.0  # how long a transaction waits for another process's
 MAX_CONNECTIONS = 16
 CHECKPOINT_EVERY_S = 1.0
 CHECKPOINT_BYTES = 4 << 20  # a write-ahead log longer than this is copied back by the checkpoint thread
+CHECKPOINT_RESTART_BYTES = 16 << 20  # beyond this our writers wait a moment, so that it can begin anew
 CHECKPOINT_HARD_BYTES = 128 << 20  # and beyond this it is emptied even though writers must wait for it
 _BEGIN = "sigap_begin"  # execution option: how a transaction begins on SQLite
 
@@ -133,11 +134,16 @@ class Store:
         assert self.path is not None
         log = self.path.with_name(self.path.name + "-wal")
         while not self._closing.wait(CHECKPOINT_EVERY_S):
-            with contextlib.suppress(FileNotFoundError, sqlite3.OperationalError):
+            with contextlib.suppress(FileNotFoundError, sqlite3.OperationalError, StoreProblem):
                 # What fails here (disk full, locked) fails in the writers too, and is said there.
                 size = log.stat().st_size
                 if size > CHECKPOINT_BYTES:
                     self.checkpoint(hard=size > CHECKPOINT_HARD_BYTES)
+                if CHECKPOINT_RESTART_BYTES < size <= CHECKPOINT_HARD_BYTES:
+                    # While somebody writes, a checkpoint never reaches the end, and the log never begins anew. What
+                    # has come since the one above is little.
+                    with self._take_turn():
+                        self.checkpoint()
 
 
 def sqlite_url(path: Path) -> str:
@@ -228,7 +234,8 @@ def _pragmas(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
     # A safety net only: the checkpoint thread is long there before.
     connection.execute("PRAGMA wal_autocheckpoint=16384")
-    connection.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES}")
+    # A log that keeps its length is overwritten, which syncs faster than one that grows again.
+    connection.execute(f"PRAGMA journal_size_limit={CHECKPOINT_RESTART_BYTES}")
     if sys.platform == "darwin":
         connection.execute("PRAGMA fullfsync=ON")  # plain fsync there does not reach the disk
         connection.execute("PRAGMA checkpoint_fullfsync=ON")

@@ -207,6 +207,20 @@ def test_processes_that_open_a_new_store_at_once_agree(path: Path):
         assert count(store, "n") == 4
 
 
+def test_the_log_begins_anew_while_somebody_writes_all_the_time(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.store.engine.CHECKPOINT_EVERY_S", 0.02)
+    monkeypatch.setattr("gateway.store.engine.CHECKPOINT_BYTES", 100_000)
+    monkeypatch.setattr("gateway.store.engine.CHECKPOINT_RESTART_BYTES", 200_000)
+    log, row_bytes, rows = path.with_name("sigap.db-wal"), 100_000, 100
+    with open_store(sqlite_url(path)) as store:
+        longest = 0
+        for number in range(rows):
+            with store.write() as conn:
+                conn.execute(counts.insert().values(name=f"{number} " + "a" * row_bytes, value=1))
+            longest = max(longest, log.stat().st_size)
+    assert longest < rows * row_bytes / 2  # without a new beginning it would hold them all
+
+
 def test_hard_checkpoint_empties_the_log(store: Store, path: Path):
     with store.write() as conn:
         conn.execute(counts.insert().values(name="a" * 100_000, value=1))
