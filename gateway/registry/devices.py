@@ -127,8 +127,8 @@ def list_devices(conn: sa.Connection, *, revoked: bool = True) -> list[Device]:
 
 
 def revoke_device(conn: sa.Connection, name: str, now_us: int) -> Device:
-    """Take a device's rights for good: it keeps its row, its frames go to quarantine. Twice changes
-    nothing."""
+    """Take a device's rights for good: it keeps its row and loses its login; of what it sends only alarms are taken,
+    and shown as a revoked device's. Twice changes nothing."""
     device = find_device(conn, name)
     if device is None:
         raise Problem(f"there is no device named {name}", "`sigap device list` shows all", USAGE)

@@ -1,4 +1,5 @@
-"""Duress and troubles at the desk: they come up by themselves, in both languages, and everybody can read them."""
+"""Duress, incidents that are merged and split, and troubles at the desk: they come up by themselves, in both languages,
+and everybody can read them."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ WORDS = {
         "baterai lemah",
         "Gangguan tombol: 1",
         "semua tombol baik",
+        "dipisahkan dari kejadian lain",
     ),
     "en": (
         "says it was a mistake",
@@ -30,13 +32,14 @@ WORDS = {
         "battery low",
         "Troubles of buttons: 1",
         "Every button is well",
+        "split off from another incident",
     ),
 }
 
 
 @pytest.mark.parametrize("language", ["id", "en"])
 def test_duress_and_troubles(tmp_path: Path, chromium: Browser, language: str) -> None:
-    mistake, duress, do_not_call, battery, number, well = WORDS[language]
+    mistake, duress, do_not_call, battery, number, well, split_off = WORDS[language]
     with lab(tmp_path) as (_, gateway, button_of):
         button, other = button_of("shop-1"), button_of("shop-2")
         gateway.start()
@@ -59,6 +62,15 @@ def test_duress_and_troubles(tmp_path: Path, chromium: Browser, language: str) -
         desk.click("tr.duress a")
         expect(desk.locator("p.duress")).to_contain_text(do_not_call)
         found += problems(desk)
+
+        # The two are one emergency; then not.
+        desk.select_option("select[name=other]", index=1)
+        desk.click("#together button")
+        expect(desk.locator("[data-button]")).to_have_count(2)
+        found += problems(desk)
+        desk.click("[data-button=shop-1] button")
+        expect(desk.locator(".events")).to_contain_text(split_off)
+        expect(desk.locator("h1")).to_have_text("shop-1")
 
         desk.goto(f"http://127.0.0.1:{gateway.http_port}/troubles")
         expect(desk.locator("#troubles")).to_contain_text(well)
