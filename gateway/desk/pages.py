@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gateway.clock import Clock, now_us
-from gateway.desk import labels, look, trouble_words
+from gateway.desk import labels, look, together, trouble_words
 from gateway.desk.guard import ANYBODY, COOKIE, HEADERS, STAFF, Guard, Limiter, Visit, set_session
 from gateway.desk.live import Live
 from gateway.desk.spots import spots
@@ -216,7 +216,7 @@ class Desk:
 
     async def operators(self, visit: Visit) -> Response:
         _newest, (found, offered) = await asyncio.to_thread(
-            self._read, lambda conn: (operators.list_operators(conn), units.list_units(conn))
+            self._read, lambda conn: (operators.list_operators(conn), units.every_unit(conn, revoked=False))
         )
         return self._page(visit, "operators.html", operators=found, units=offered)
 
@@ -240,7 +240,9 @@ class Desk:
 
     def _incident(self, conn: Any, wanted: str) -> dict[str, Any] | None:
         found = look.incident(conn, wanted, self._zone)
-        return found and {"incident": found, "unseen": look.unseen(conn), "units": units.list_units(conn)}
+        if found is None:
+            return None
+        return {"incident": found, "unseen": look.unseen(conn), "units": together.units_for(conn, found["position"])}
 
     def _queue_html(self, language: str) -> str:
         _newest, values = self._read(self._queue)

@@ -1,4 +1,4 @@
-"""The buttons of one incident, and the incidents that it could be merged with."""
+"""The buttons of one incident, the incidents that it could be merged with, and the units for it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gateway.desk.spots import spot
 from gateway.desk.times import local
 from gateway.incidents import stages
 from gateway.incidents.facts import cancel_says, distance_m
+from gateway.registry import units
 from gateway.registry.devices import Device, get_device
 from gateway.registry.people import get_owner
 from gateway.store.schema import alarms, devices, incidents, owners
@@ -81,6 +82,17 @@ def to_merge(conn: sa.Connection, row: Any, device: Device, listed: Any, zone: Z
             }
         )
     # Stable: those whose place is not known are the newest first, behind the others.
+    return sorted(found, key=lambda each: (each["distance_m"] is None, each["distance_m"] or 0))
+
+
+def units_for(conn: sa.Connection, position: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The units in use, those whose post is nearest first: [{"name", "area", "distance_m"}]."""
+    found = []
+    for each in units.every_unit(conn, revoked=False):
+        metres = None
+        if position is not None and each.lat_e7 is not None and each.lon_e7 is not None:
+            metres = round(distance_m(_e7(position), (each.lat_e7, each.lon_e7)))
+        found.append({"name": each.name, "area": each.area, "distance_m": metres})
     return sorted(found, key=lambda each: (each["distance_m"] is None, each["distance_m"] or 0))
 
 
