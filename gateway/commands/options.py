@@ -46,8 +46,8 @@ def print_facts(facts: dict[str, Any]) -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         items = value if isinstance(value, list) else [value]
-        for number, item in enumerate(items or ["-"]):
-            shown = {None: "-", True: "yes", False: "no"}.get(item, item) if not isinstance(item, str) else item
+        for number, item in enumerate(items or [None]):
+            shown = {None: "-", "True": "yes", "False": "no"}.get(item if item is None else str(item), item)
             click.echo(f"{(name if number == 0 else '').replace('_', ' ').ljust(width)}  {shown}".rstrip())
 
 

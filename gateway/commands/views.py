@@ -145,6 +145,7 @@ def _state(each: dict[str, Any]) -> str:
     if each["disposition"] is not None:
         return f"{each['state']} ({each['disposition']})"
     cancelled = "" if each["cancel"] is None else f", {each['cancel']}"
+    cancelled += ", held: of a revoked device" if each["held"] else ""
     return ("test: " if each["test"] else "") + each["state"] + cancelled
 
 

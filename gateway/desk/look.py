@@ -114,7 +114,7 @@ def incident(conn: sa.Connection, incident_id: str, zone: ZoneInfo) -> dict[str,
     listed = conn.execute(queries.ALARMS, {"incident": incident_id}).mappings().all()
     happened = history(conn, incident_id)
     steps = NEXT[row["state"]]
-    if row["raised"] and stages.ACKNOWLEDGED not in steps:
+    if row["raised"] and not row["test"] and stages.ACKNOWLEDGED not in steps:
         steps = (stages.ACKNOWLEDGED, *steps)
     return {
         **row,

@@ -38,6 +38,7 @@ FOLDER = Path(__file__).parent
 LANGUAGE_COOKIE = "sigap_language"
 TEXT_LIMIT = 300
 ACTIONS = stages.STATES[1:]
+TOGETHER = "together"  # in place of a stage: a merge or a split came too late
 
 
 class Desk:
@@ -164,21 +165,24 @@ class Desk:
 
     async def merge(self, visit: Visit) -> Response:
         other = visit.form.get("other", "")
-        goes_on = await self._do(visit, self._book.merge, visit.request.path_params["id"], other)
-        return RedirectResponse(f"/incidents/{goes_on}", 303)
+        return await self._together(visit, self._book.merge, other)
 
     async def split(self, visit: Visit) -> Response:
         try:
             device = device_id(visit.form.get("device", ""))
         except ValueError as error:
             raise HTTPException(400, "choose one of the buttons", headers=HEADERS) from error
-        goes_on = await self._do(visit, self._book.split, visit.request.path_params["id"], device)
-        return RedirectResponse(f"/incidents/{goes_on}", 303)
+        return await self._together(visit, self._book.split, device)
+
+    async def _together(self, visit: Visit, what: Callable[..., str], *more: Any) -> Response:
+        wanted = visit.request.path_params["id"]
+        goes_on = await self._do(visit, what, wanted, *more)
+        return RedirectResponse(f"/incidents/{goes_on or f'{wanted}?second={TOGETHER}'}", 303)
 
     async def _do(self, visit: Visit, what: Callable[..., Any], incident: str, *more: Any) -> Any:
         """What an operator does with an incident, in a transaction of its own: what(conn, incident, *more, actor, now).
 
-        HTTPException for what cannot be done, which somebody else may have made so.
+        None for a merge or a split that cannot be done: somebody else was first. HTTPException for all else.
         """
         assert visit.operator is not None
         actor = f"operator:{visit.operator.name}"
@@ -187,7 +191,8 @@ class Desk:
         except UnknownIncident as error:
             raise HTTPException(404, "there is no such incident", headers=HEADERS) from error
         except CannotBeMoved as error:
-            raise HTTPException(409, f"not done: {error}; load the page again", headers=HEADERS) from error
+            log.info("not done for %s with %s: %s", actor, incident, error)
+            return None
         except (OperationalError, StoreProblem) as error:
             log.error("what %s did could not be stored: %s", actor, error)
             raise HTTPException(503, "it could not be stored; do it again", headers=HEADERS) from error

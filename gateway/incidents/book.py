@@ -17,7 +17,7 @@ from gateway.incidents import cloudevents, merging, queries, stages
 from gateway.incidents.events import GOES_ON, UnknownIncident, record
 from gateway.incidents.facts import age_is_minimum, fix, is_another_fix, pressed_at, tells_more
 from gateway.incidents.joining import left, open_incident
-from gateway.incidents.telling import tell_devices, tell_relatives
+from gateway.incidents.telling import tell_devices, tell_relatives, tell_relatives_of
 from gateway.outbox import rows
 from gateway.registry.devices import Device, get_device
 from gateway.store.schema import alarms, incidents
@@ -240,8 +240,9 @@ class Book:
             data |= {"test": is_test, **({"held": True} if device.revoked else {})}
         record(conn, incident_id, received_at, kind, f"device:{device_name(device.id)}", data)
         self._tell_backends(conn, incident_id, device, kind, received_at)
-        if kind == stages.OPENED or is_test:  # each test shows a relative that it comes
-            tell_relatives(conn, incident_id, kind, received_at)
+        # Each test shows a relative that it comes.
+        if (kind == stages.OPENED or is_test) and not device.revoked:
+            tell_relatives_of(conn, incident_id, device, kind, received_at)
         return self._taken(conn, incident_id, new=True, wakes=True)
 
     def _open_incident(

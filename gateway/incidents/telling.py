@@ -45,11 +45,12 @@ def tell_relatives(
         if device is None or device.owner_id is None or device.owner_id in told:
             continue
         told.add(device.owner_id)
-        _tell_relatives_of(conn, incident_id, device, change, now_us)
+        tell_relatives_of(conn, incident_id, device, change, now_us)
 
 
-def _tell_relatives_of(conn: sa.Connection, incident_id: str, device: Device, change: str, now_us: int) -> None:
-    listed = list_relatives(conn, owner_id=device.owner_id)
+def tell_relatives_of(conn: sa.Connection, incident_id: str, device: Device, change: str, now_us: int) -> None:
+    """The same for the owner of one button."""
+    listed = [] if device.owner_id is None else list_relatives(conn, owner_id=device.owner_id)
     if not listed:
         return
     data = cloudevents.incident_data(conn, incident_id, device, change, for_owner=True)

@@ -48,7 +48,7 @@ def add_unit(
     elif found.revoked_at is not None:
         conn.execute(units.update().where(units.c.name == name).values(revoked_at=None, **values))
     else:
-        raise BadValue("name", f"the unit {name} is there", "`sigap unit list` shows all")
+        raise BadValue("name", f"the unit {name} is there", "Choose another name; `sigap unit list` shows all")
     return name
 
 

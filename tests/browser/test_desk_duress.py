@@ -1,5 +1,5 @@
-"""Duress, incidents that are merged and split, and troubles at the desk: they come up by themselves, in both languages,
-and everybody can read them."""
+"""Duress, incidents that are merged and split, troubles and revoked buttons at the desk: they come up by themselves, in
+both languages, and everybody can read them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from gateway.clock import now_us
+from gateway.registry.devices import revoke_device
+from gateway.store.schema import deliveries
 from panic_wire.frames import BATTERY_LOW, CANCEL, CRASH_TEXT, CRASHED, REPORT, TROUBLE, Cancel, Report, Trouble
 from tests.browser.desk_browser import check, open_desk
 from tests.browser.test_desk_accessible import problems
@@ -24,6 +27,7 @@ WORDS = {
         "Gangguan tombol: 1",
         "semua tombol baik",
         "dipisahkan dari kejadian lain",
+        "dicabut",
     ),
     "en": (
         "says it was a mistake",
@@ -33,13 +37,14 @@ WORDS = {
         "Troubles of buttons: 1",
         "Every button is well",
         "split off from another incident",
+        "revoked",
     ),
 }
 
 
 @pytest.mark.parametrize("language", ["id", "en"])
 def test_duress_and_troubles(tmp_path: Path, chromium: Browser, language: str) -> None:
-    mistake, duress, do_not_call, battery, number, well, split_off = WORDS[language]
+    mistake, duress, do_not_call, battery, number, well, split_off, revoked = WORDS[language]
     with lab(tmp_path) as (_, gateway, button_of):
         button, other = button_of("shop-1"), button_of("shop-2")
         gateway.start()
@@ -85,5 +90,18 @@ def test_duress_and_troubles(tmp_path: Path, chromium: Browser, language: str) -
         expect(desk.locator(".troubles")).to_have_text(number)
         button.send(button.frame(TROUBLE, Trouble(BATTERY_LOW, ended=True, value=3900).pack()))
         expect(desk.locator(".troubles")).to_have_count(0)
+
+        # A button that was revoked, whose alarm comes all the same: receipted, shown, and told to nobody outside.
+        lost = button_of("shop-3")
+        with gateway.store.write() as conn:
+            revoke_device(conn, "shop-3", now_us())
+        lost.expect("receipt", lost.press())
+        row = desk.locator("tr.open", has_text="shop-3")
+        expect(row.locator(".mark.moved")).to_have_text(revoked)
+        row.locator("a").click()
+        expect(desk.locator("#now")).to_contain_text(revoked.upper())
+        found += problems(desk)
+        told = [row["incident_id"] for row in gateway.rows(deliveries) if row["destination"].startswith("backend:")]
+        assert desk.url.rpartition("/")[2] not in told
         check(desk)
         assert found == []

@@ -340,13 +340,15 @@ def test_two_incidents_are_merged_and_split(url: str, store: Store, incident: st
     assert offered[1].endswith(" · 0.8 km")
     assert ani.post(f"{page}/merge", other="none")[0] == 404
     assert ani.post(f"{page}/merge", other=other)[2]["location"] == page
-    assert ani.post(f"{page}/merge", other=other)[0] == 409  # somebody was first
+    again = ani.post(f"{page}/merge", other=other)[2]["location"]
+    assert again == f"{page}?second=together"  # somebody was first
+    assert "Tidak digabung atau dipisahkan" in ani.ask("GET", again)[1]
     text = ani.ask("GET", page)[1]
     assert text.count("data-button") == 2
     assert "kejadian lain digabungkan ke sini" in text
     assert f'href="{page}"' in ani.ask("GET", f"/incidents/{other}")[1]
-    for wrong, status in (("shop-2", 400), ("0000ffff", 409)):
-        assert ani.post(f"{page}/split", device=wrong)[0] == status
+    assert ani.post(f"{page}/split", device="shop-2")[0] == 400
+    assert "second=together" in ani.post(f"{page}/split", device="0000ffff")[2]["location"]
     new = ani.post(f"{page}/split", device=device_name(device.id))[2]["location"]
     assert new not in (page, f"/incidents/{other}")
     assert "dipisahkan dari kejadian lain" in ani.ask("GET", new)[1]

@@ -290,6 +290,8 @@ def test_every_kind_is_shown_and_listed_without_its_secrets(config: Path, store:
     assert (shown["relative"]["waiting"], shown["relative"]["last_told_at"]) == (0, None)
     assert (shown["unit"]["area"], shown["unit"]["lat"]) == ("Pasar", -6.99)
     assert (shown["operator"]["role"], shown["operator"]["sessions"]) == ("operator", 0)
+    assert "\nwaiting        0\n" in call(config, "relative", "show", "Toko", "Budi").output
+    assert "\nsilent         no\n" in call(config, "device", "show", "shop-1").output
     for group, arguments in (("unit", ["Patroli 1"]), ("operator", ["Siti"]), ("relative", ["Toko", "Budi"])):
         assert call(config, group, "revoke", *arguments).exit_code == 0
     assert json.loads(call(config, "unit", "list", "--json").output)[0]["revoked"] is True
