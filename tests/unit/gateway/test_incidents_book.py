@@ -1,5 +1,5 @@
 """The book of incidents on a real store: one button, frame by frame. Whatever comes in whatever order is in
-test_incidents_together.py."""
+test_incidents_machine.py."""
 
 from __future__ import annotations
 
