@@ -41,6 +41,16 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
+def print_facts(facts: dict[str, Any]) -> None:
+    """One thing: each fact on a line; lists one item a line."""
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        items = value if isinstance(value, list) else [value]
+        for number, item in enumerate(items or [None]):
+            shown = {None: "-", "True": "yes", "False": "no"}.get(item if item is None else str(item), item)
+            click.echo(f"{(name if number == 0 else '').replace('_', ' ').ljust(width)}  {shown}".rstrip())
+
+
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they need; the first row is the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -8,12 +8,15 @@ from typing import Any
 import click
 
 from gateway.clock import now_us
-from gateway.commands.options import config_option, json_option, print_json, print_table
+from gateway.commands import show
+from gateway.commands.importing import import_options, run_import
+from gateway.commands.options import config_option, json_option, print_facts, print_json, print_table
 from gateway.registry import csv_import, people
+from gateway.registry.names import person_name_of
 from gateway.settings import load_settings
 from gateway.store.engine import Store, open_store
-from gateway.words import translator
-from sigap.problem import Problem
+from gateway.words import LANGUAGES, translator
+from sigap.problem import USAGE, Problem
 
 
 @click.group()
@@ -22,6 +25,8 @@ def owner() -> None:
 
     \b
     sigap owner add "Toko Sinar" --telephone "+62 24 1234567"
+    sigap owner import owners.csv --dry-run
+    sigap owner show "Toko Sinar"
     """
 
 
@@ -29,7 +34,7 @@ def owner() -> None:
 @click.argument("name")
 @click.option("--telephone")
 @click.option("--address")
-@click.option("--language", type=click.Choice(people.LANGUAGES), default="id", show_default=True)
+@click.option("--language", type=click.Choice(LANGUAGES), default="id", show_default=True)
 @click.option("--message", help="The registered message, sent to relatives with an alarm.")
 @config_option
 @json_option
@@ -80,15 +85,37 @@ def owner_revoke(name: str, config_path: Path) -> None:
     click.echo(f"revoked {revoked.name}")
 
 
-@owner.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@owner.command("show")
+@click.argument("name")
 @config_option
-def owner_import(file: Path, config_path: Path) -> None:
-    """Add the owners of a CSV FILE with the columns name, telephone, address, language, message: all, or
-    none."""
-    with _store(config_path) as store, store.write() as conn:
-        count = csv_import.import_owners(conn, file, now_us())
-    click.echo(f"added {count} owners")
+@json_option
+def owner_show(name: str, config_path: Path, as_json: bool) -> None:
+    """Show the owner NAME, revoked or not, with devices and relatives.
+
+    \b
+    sigap owner show "Toko Sinar"
+    """
+    with _store(config_path) as store, store.read() as conn:
+        found = next((each for each in people.list_owners(conn) if each.name == person_name_of(name, "owner")), None)
+        if found is None:
+            raise Problem(f"there is no owner named {name}", "`sigap owner list` shows all", USAGE)
+        facts = {**_owner_shown(found), **show.of_owner(conn, found.id)}
+    print_json(facts) if as_json else print_facts(show.flat(facts))
+
+
+@owner.command("import")
+@import_options
+def owner_import(file: Path, dry_run: bool, config_path: Path, as_json: bool) -> None:
+    """Add the owners of a CSV FILE: all, or none when a row is bad. Each bad row is named, with its column.
+
+    Columns: name (required), telephone, address, language (id or en), message (the registered message). Comma or
+    semicolon, UTF-8, as spreadsheets write it.
+
+    \b
+    sigap owner import owners.csv --dry-run
+    sigap owner import owners.csv
+    """
+    run_import(csv_import.OWNERS, file, config_path, dry_run=dry_run, as_json=as_json)
 
 
 @click.group()
@@ -97,6 +124,8 @@ def relative() -> None:
 
     \b
     sigap relative add "Toko Sinar" "Budi" mailto://user:password@example.org
+    sigap relative import relatives.csv --dry-run
+    sigap relative test "Toko Sinar"
     """
 
 
@@ -141,6 +170,39 @@ def relative_list(owner: str | None, config_path: Path, as_json: bool) -> None:
         return
     rows = [(row["owner"], row["name"], row["channel"], "tests too" if row["tests"] else "") for row in shown]
     print_table([("owner", "name", "channel", "remarks"), *rows])
+
+
+@relative.command("show")
+@click.argument("owner")
+@click.argument("name")
+@config_option
+@json_option
+def relative_show(owner: str, name: str, config_path: Path, as_json: bool) -> None:
+    """Show NAME of OWNER's list: the channel, masked; when a message went last, and why one waits.
+
+    \b
+    sigap relative show "Toko Sinar" Budi
+    """
+    with _store(config_path) as store, store.read() as conn:
+        one = people.find_relative(conn, owner, name)
+        mine = {"owner": owner, "name": one.name, "channel": people.masked(one.channel), "tests": one.wants_tests}
+        facts = {**mine, **show.of_relative(conn, one.id)}
+    print_json(facts) if as_json else print_facts(facts)
+
+
+@relative.command("import")
+@import_options
+def relative_import(file: Path, dry_run: bool, config_path: Path, as_json: bool) -> None:
+    """Put the relatives of a CSV FILE on their owners' lists: all, or none when a row is bad.
+
+    Columns: owner, name, channel (required), tests (yes or no). The owners must be there already. Channels hold
+    passwords: keep the file from others, and delete it afterwards.
+
+    \b
+    sigap relative import relatives.csv --dry-run
+    sigap relative import relatives.csv
+    """
+    run_import(csv_import.RELATIVES, file, config_path, dry_run=dry_run, as_json=as_json)
 
 
 @relative.command("revoke")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,24 @@ import click
 from gateway.broker.certificates import device_tls
 from gateway.broker.files import require_password
 from gateway.clock import now_us
-from gateway.commands.options import config_option, json_option, print_json, print_table, refresh_broker
+from gateway.commands import show
+from gateway.commands.importing import import_options, run_import, write_secret
+from gateway.commands.options import (
+    config_option,
+    json_option,
+    print_facts,
+    print_json,
+    print_table,
+    refresh_broker,
+)
 from gateway.commands.people import owner, relative
 from gateway.commands.remote import REMOTE
 from gateway.registry import csv_import, people
+from gateway.registry.csv_import import Report
 from gateway.registry.devices import Device, add_device, find_device, list_devices, revoke_device
 from gateway.registry.provision import device_settings
 from gateway.settings import Settings, load_settings
-from gateway.store.engine import open_store
+from gateway.store.engine import Store, open_store
 from panic_wire import topics
 from sigap.problem import USAGE, Problem
 
@@ -49,6 +58,8 @@ def device() -> None:
 
     \b
     sigap device add shop-1 --owner "Toko Sinar" --out shop-1.json
+    sigap device import shops.csv --dry-run
+    sigap device show shop-1
     sigap device locate shop-1
     sigap device revoke shop-1
     """
@@ -81,7 +92,11 @@ def device_add(
     as_json: bool,
     **provisioning: str,
 ) -> None:
-    """Add the device NAME and draw its id and key."""
+    """Add the device NAME and draw its id and key.
+
+    \b
+    sigap device add shop-1 --owner "Toko Sinar" --site-name "Pasar" --lat -6.98 --lon 110.41 --out shop-1.json
+    """
     settings = load_settings(config_path)
     require_password(settings.broker)
     with open_store(settings.store_url) as store:
@@ -143,7 +158,11 @@ def device_list(config_path: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def device_revoke(name: str, config_path: Path, as_json: bool) -> None:
-    """Take the device NAME's rights for good: no login at the broker, its frames go to quarantine."""
+    """Take the device NAME's rights for good: lost, stolen, out of service.
+
+    It has no login at the broker from now on. An alarm of it that comes all the same is shown at the desk as a revoked
+    button's, and nobody is told of it until an operator sends somebody; all else it sends goes to quarantine.
+    """
     settings = load_settings(config_path)
     require_password(settings.broker)
     with open_store(settings.store_url) as store:
@@ -156,19 +175,44 @@ def device_revoke(name: str, config_path: Path, as_json: bool) -> None:
         click.echo(f"revoked {revoked.name}{_broker_words(told)}")
 
 
-@device.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@device.command("show")
+@click.argument("name")
 @config_option
-def device_import(file: Path, config_path: Path) -> None:
-    """Add the devices of a CSV FILE with the columns name, owner, silent, site_name, lat, lon: all, or
-    none."""
-    settings = load_settings(config_path)
-    require_password(settings.broker)
-    with open_store(settings.store_url) as store:
-        with store.write() as conn:
-            count = csv_import.import_devices(conn, file, now_us())
-        told = refresh_broker(settings, store)
-    click.echo(f"added {count} devices{_broker_words(told)}")
+@json_option
+def device_show(name: str, config_path: Path, as_json: bool) -> None:
+    """Show the device NAME: owner, site, when it was heard, its troubles and its newest incidents.
+
+    \b
+    sigap device show shop-1
+    sigap device show shop-1 --json
+    """
+    with open_store(load_settings(config_path).store_url) as store, store.read() as conn:
+        found = find_device(conn, name)
+        if found is None:
+            raise Problem(f"there is no device named {name}", "`sigap device list` shows all", USAGE)
+        owner = None if found.owner_id is None else people.get_owner(conn, found.owner_id)
+        facts = {**_shown(found, owner and owner.name), **show.of_device(conn, found.id)}
+    print_json(facts) if as_json else print_facts(show.flat(facts))
+
+
+@device.command("import")
+@import_options
+def device_import(file: Path, dry_run: bool, config_path: Path, as_json: bool) -> None:
+    """Add the devices of a CSV FILE: all, or none when a row is bad. Each bad row is named, with its column.
+
+    Columns: name (required), owner, silent (yes or no), site_name, lat, lon (degrees). Comma or semicolon, UTF-8, as
+    spreadsheets write it. Keys are drawn; `sigap device provision NAME --out FILE` writes each one's settings.
+
+    \b
+    sigap device import shops.csv --dry-run
+    sigap device import shops.csv
+    """
+
+    def tell_broker(settings: Settings, store: Store, _report: Report) -> str:
+        return _broker_words(refresh_broker(settings, store))
+
+    require_password(load_settings(config_path).broker)
+    run_import(csv_import.DEVICES, file, config_path, dry_run=dry_run, as_json=as_json, after=tell_broker)
 
 
 def _shown(found: Device, owner: str | None) -> dict[str, Any]:
@@ -207,12 +251,4 @@ def _settings_of(found: Device, settings: Settings, provisioning: dict[str, str]
 
 
 def _write_settings(out: Path, found: Device, settings: Settings, provisioning: dict[str, str]) -> None:
-    try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError as error:
-        raise Problem(f"{out} is there already", "Name a new file: it may hold another device's key", USAGE) from error
-    except OSError as error:
-        raise Problem(f"{out} cannot be written: {error.strerror}", "Name another file", USAGE) from error
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump(_settings_of(found, settings, provisioning), file, indent=2)
-        file.write("\n")
+    write_secret(out, json.dumps(_settings_of(found, settings, provisioning), indent=2) + "\n")

@@ -10,6 +10,7 @@ import click
 import sqlalchemy as sa
 
 from gateway.commands.options import config_option, json_option, print_json, print_table
+from gateway.commands.rebuild import rebuild
 from gateway.commands.troubles import shown
 from gateway.incidents.cloudevents import rfc3339
 from gateway.incidents.facts import cancel_says
@@ -32,18 +33,22 @@ limit_option = click.option(
 )
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @config_option
 @json_option
 @limit_option
 @click.option("--open", "only_open", is_flag=True, help="Only those that are not closed.")
-def incidents(config_path: Path, as_json: bool, limit: int, only_open: bool) -> None:
-    """List incidents, the newest first.
+@click.pass_context
+def incidents(ctx: click.Context, config_path: Path, as_json: bool, limit: int, only_open: bool) -> None:
+    """List incidents, the newest first; or hold their rows against their events.
 
     \b
     sigap incidents --open
     sigap incidents --json
+    sigap incidents rebuild --check
     """
+    if ctx.invoked_subcommand is not None:
+        return
     with open_store(load_settings(config_path).store_url) as store, store.read() as conn:
         found = list_incidents(conn, limit, only_open)
     if as_json:
@@ -65,6 +70,9 @@ def incidents(config_path: Path, as_json: bool, limit: int, only_open: bool) -> 
             ),
         ]
     )
+
+
+incidents.add_command(rebuild)
 
 
 @click.command()
@@ -132,9 +140,12 @@ def quarantine(config_path: Path, as_json: bool, limit: int, reason: str | None)
 
 
 def _state(each: dict[str, Any]) -> str:
+    if each["merged_into"] is not None:
+        return f"merged into {each['merged_into']}"
     if each["disposition"] is not None:
         return f"{each['state']} ({each['disposition']})"
     cancelled = "" if each["cancel"] is None else f", {each['cancel']}"
+    cancelled += ", held: of a revoked device" if each["held"] else ""
     return ("test: " if each["test"] else "") + each["state"] + cancelled
 
 
@@ -155,6 +166,9 @@ def list_incidents(conn: sa.Connection, limit: int, only_open: bool = False) -> 
             "state": row.state,
             "accepted": bool(row.accepted),
             "disposition": row.disposition,
+            "merged_into": row.merged_into,
+            "held": bool(row.held),
+            "raised": row.raised,
             "device": device_name(row.device_id),
             "device_name": row.name,
             "opened_at": rfc3339(row.opened_at),

@@ -24,11 +24,17 @@ STATES = {
     "relatives": _("a relative was told"),
     "cancelled": _("the person says that it was a mistake"),
     "alarm_left": _("goes on in another incident"),
+    "seen": _("seen that it was pressed again"),
+    "merged_into": _("merged: goes on in another incident"),
+    "merged_from": _("another incident was merged into this one"),
+    "split_off": _("a button was split off into an incident of its own"),
+    "split_from": _("split off from another incident"),
 }
 CANCELS = {
     "duress": _("DURESS"),
     "mistake": _("says it was a mistake"),
     "still_in_danger": _("pressed again after a cancel"),
+    "others_in_danger": _("one says it was a mistake, another does not"),
 }
 DURESS_EVENT = _("CANCELLED UNDER DURESS: somebody made the person do it")
 ACTIONS = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from gateway.desk.spots import spot, trail
+from gateway.desk import together
+from gateway.desk.spots import trail
+from gateway.desk.times import local
 from gateway.incidents import queries, stages
 from gateway.incidents.events import history
 from gateway.incidents.facts import cancel_says
@@ -32,9 +33,14 @@ _CHANGES = sa.select(counts.c.value).where(counts.c.name == troubles.CHANGES).sc
 # Both only ever grow, so their sum does whenever one of them does.
 _NEWEST = sa.select(sa.func.coalesce(sa.func.max(events.c.id), 0) + sa.func.coalesce(_CHANGES, 0))
 _SAID = sa.select(
-    *(alarms.c[name] for name in ("incident_id", "activation", "pressed_at", "cancelled_at", "duress", "moved"))
+    *(alarms.c[name] for name in ("incident_id", "device_id", "activation", "pressed_at", "cancelled_at", "duress")),
+    alarms.c.moved,
 )
-_WAITING = sa.select(sa.func.count()).where(incidents.c.state == stages.OPEN, incidents.c.test.is_(False))
+# Nobody has seen it, or that it was pressed again.
+_IS_WAITING = sa.or_(incidents.c.state == stages.OPEN, incidents.c.raised > 0)
+_WAITING = sa.select(sa.func.count()).where(
+    incidents.c.state.in_(stages.STATES[:-1]), _IS_WAITING, incidents.c.test.is_(False)
+)
 _HANDLED = sa.select(events.c.incident_id, events.c.kind, events.c.actor, events.c.data)
 
 
@@ -49,13 +55,15 @@ def unseen(conn: sa.Connection) -> int:
 
 
 def queue(conn: sa.Connection, zone: ZoneInfo, tests: bool = False) -> list[dict[str, Any]]:
-    """Emergencies (or tests): those that wait longest for a human first, the closed ones last, newest first."""
+    """Emergencies (or tests), the most urgent first: under duress; pressed again, and nobody has seen it; those that
+    wait longest for a human. The closed ones last, newest first."""
     pressed = sa.select(sa.func.min(alarms.c.pressed_at)).where(alarms.c.incident_id == incidents.c.id)
     count = sa.select(sa.func.count()).where(alarms.c.incident_id == incidents.c.id)
     silent = sa.select(sa.func.max(sa.cast(alarms.c.silent, sa.Integer))).where(alarms.c.incident_id == incidents.c.id)
     bearer = sa.select(sa.func.min(alarms.c.bearer)).where(alarms.c.incident_id == incidents.c.id)
     forced = sa.exists().where(alarms.c.incident_id == incidents.c.id, alarms.c.duress.is_(True))
-    urgent = sa.case((sa.and_(forced, incidents.c.state != stages.CLOSED), 0), else_=1)
+    is_open = incidents.c.state != stages.CLOSED
+    urgent = sa.case((sa.and_(forced, is_open), 0), (sa.and_(incidents.c.raised > 0, is_open), 1), else_=2)
     closed = sa.case((incidents.c.state == stages.CLOSED, 1), else_=0)
     rank = sa.case({name: number for number, name in enumerate(stages.STATES)}, value=incidents.c.state)
     query = (
@@ -63,6 +71,7 @@ def queue(conn: sa.Connection, zone: ZoneInfo, tests: bool = False) -> list[dict
             incidents,
             devices.c.name.label("device"),
             devices.c.site_name.label("site"),
+            devices.c.revoked_at.is_not(None).label("revoked"),
             owners.c.name.label("owner"),
             pressed.scalar_subquery().label("pressed_at"),
             count.scalar_subquery().label("alarms"),
@@ -79,14 +88,16 @@ def queue(conn: sa.Connection, zone: ZoneInfo, tests: bool = False) -> list[dict
     for row in conn.execute(query).mappings():
         # An alarm that turned out to be real left its test without any.
         times = {"pressed_at": local(row["pressed_at"] or row["opened_at"], zone)}
-        more = {"by": None, "cancel": None, "moved": False}
+        more = {"by": None, "cancel": None, "moved": False, "buttons": 1}
         found.append({**row, **times, "opened_at": local(row["opened_at"], zone), **more})
     by_id = {each["id"]: each for each in found}
     of: dict[str, list[Any]] = {}
     for one in conn.execute(_SAID.where(alarms.c.incident_id.in_(by_id))).mappings():
         of.setdefault(one["incident_id"], []).append(one)
     for incident_id, listed in of.items():
-        by_id[incident_id] |= {"cancel": cancel_says(listed), "moved": any(one["moved"] for one in listed)}
+        buttons = len({one["device_id"] for one in listed})
+        said = {"cancel": cancel_says(listed), "moved": any(one["moved"] for one in listed)}
+        by_id[incident_id] |= {**said, "buttons": buttons}
     kinds = (stages.ACKNOWLEDGED, stages.DISPATCHED)
     for row in conn.execute(_HANDLED.where(events.c.incident_id.in_(by_id), events.c.kind.in_(kinds))):
         by_id[row.incident_id]["by"] = row.actor
@@ -103,6 +114,8 @@ def incident(conn: sa.Connection, incident_id: str, zone: ZoneInfo) -> dict[str,
     listed = conn.execute(queries.ALARMS, {"incident": incident_id}).mappings().all()
     happened = history(conn, incident_id)
     steps = NEXT[row["state"]]
+    if row["raised"] and not row["test"] and stages.ACKNOWLEDGED not in steps:
+        steps = (stages.ACKNOWLEDGED, *steps)
     return {
         **row,
         "device": device,
@@ -110,8 +123,9 @@ def incident(conn: sa.Connection, incident_id: str, zone: ZoneInfo) -> dict[str,
         "owner": None if device.owner_id is None else get_owner(conn, device.owner_id),
         "silent": device.silent or any(one["silent"] for one in listed),
         "alarms": [{**one, "pressed_at": local(one["pressed_at"], zone)} for one in listed],
-        "position": spot(listed, (device.site_lat_e7, device.site_lon_e7)),
-        "trail": trail(happened),
+        **together.shown(conn, device, listed, zone),
+        "trail": trail(happened, device.id),
+        "others": [] if row["state"] == stages.CLOSED else together.to_merge(conn, row, device, listed, zone),
         "cancel": cancel_says(listed),
         "moved": any(one["moved"] for one in listed),
         "doubtful": any(one["doubtful"] for one in listed),
@@ -148,11 +162,6 @@ def who_did(conn: sa.Connection, incident_id: str, stage: str) -> str | None:
     """The actor of a stage, to tell whoever comes second."""
     query = sa.select(events.c.actor).where(events.c.incident_id == incident_id, events.c.kind == stage)
     return conn.execute(query.order_by(events.c.id).limit(1)).scalar()
-
-
-def local(at: int, zone: ZoneInfo) -> datetime:
-    """Microseconds UTC as a time of the district."""
-    return datetime.fromtimestamp(at / 1e6, UTC).astimezone(zone)
 
 
 def _timeline(happened: list[stages.Event], zone: ZoneInfo) -> list[dict[str, Any]]:

@@ -17,18 +17,20 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gateway.clock import Clock, now_us
-from gateway.desk import labels, look, trouble_words
+from gateway.desk import labels, look, together, trouble_words
 from gateway.desk.guard import ANYBODY, COOKIE, HEADERS, STAFF, Guard, Limiter, Visit, set_session
 from gateway.desk.live import Live
 from gateway.desk.spots import spots
 from gateway.incidents import stages
 from gateway.incidents.book import Book, UnknownIncident
+from gateway.incidents.merging import CannotBeMoved
 from gateway.registry import logins, operators, units
 from gateway.registry.operators import ADMINISTRATOR
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
 from gateway.supervision.troubles import lasting_count
 from gateway.words import DEFAULT, LANGUAGES, translator
+from panic_wire.topics import device_id
 
 log = logging.getLogger("sigap.desk")
 
@@ -36,6 +38,7 @@ FOLDER = Path(__file__).parent
 LANGUAGE_COOKIE = "sigap_language"
 TEXT_LIMIT = 300
 ACTIONS = stages.STATES[1:]
+TOGETHER = "together"  # in place of a stage: a merge or a split came too late
 
 
 class Desk:
@@ -68,6 +71,8 @@ class Desk:
             ("/live", "GET", self.live, STAFF),
             ("/tests/closed", "POST", self.close_tests, STAFF),
             ("/incidents/{id}", "GET", self.incident, STAFF),
+            ("/incidents/{id}/merge", "POST", self.merge, STAFF),
+            ("/incidents/{id}/split", "POST", self.split, STAFF),
             ("/incidents/{id}/{stage}", "POST", self.act, STAFF),
             ("/troubles", "GET", self.troubles, STAFF),
             ("/operators", "GET", self.operators, (ADMINISTRATOR,)),
@@ -155,17 +160,44 @@ class Desk:
             data["disposition"] = visit.form.get("disposition", "")
             if data["disposition"] not in stages.DISPOSITIONS:
                 raise HTTPException(400, "say how it ended", headers=HEADERS)
+        changed = await self._do(visit, self._record, wanted, stage, data)
+        return RedirectResponse(f"/incidents/{wanted}{'' if changed else f'?second={stage}'}", 303)
+
+    async def merge(self, visit: Visit) -> Response:
+        other = visit.form.get("other", "")
+        return await self._together(visit, self._book.merge, other)
+
+    async def split(self, visit: Visit) -> Response:
+        try:
+            device = device_id(visit.form.get("device", ""))
+        except ValueError as error:
+            raise HTTPException(400, "choose one of the buttons", headers=HEADERS) from error
+        return await self._together(visit, self._book.split, device)
+
+    async def _together(self, visit: Visit, what: Callable[..., str], *more: Any) -> Response:
+        wanted = visit.request.path_params["id"]
+        goes_on = await self._do(visit, what, wanted, *more)
+        return RedirectResponse(f"/incidents/{goes_on or f'{wanted}?second={TOGETHER}'}", 303)
+
+    async def _do(self, visit: Visit, what: Callable[..., Any], incident: str, *more: Any) -> Any:
+        """What an operator does with an incident, in a transaction of its own: what(conn, incident, *more, actor, now).
+
+        None for a merge or a split that cannot be done: somebody else was first. HTTPException for all else.
+        """
         assert visit.operator is not None
         actor = f"operator:{visit.operator.name}"
         try:
-            changed = await asyncio.to_thread(self._record, wanted, stage, actor, data)
+            done = await asyncio.to_thread(self._write, what, incident, *more, actor)
         except UnknownIncident as error:
             raise HTTPException(404, "there is no such incident", headers=HEADERS) from error
+        except CannotBeMoved as error:
+            log.info("not done for %s with %s: %s", actor, incident, error)
+            return None
         except (OperationalError, StoreProblem) as error:
             log.error("what %s did could not be stored: %s", actor, error)
             raise HTTPException(503, "it could not be stored; do it again", headers=HEADERS) from error
         self._wake()
-        return RedirectResponse(f"/incidents/{wanted}{'' if changed else f'?second={stage}'}", 303)
+        return done
 
     async def close_tests(self, visit: Visit) -> Response:
         assert visit.operator is not None
@@ -189,7 +221,7 @@ class Desk:
 
     async def operators(self, visit: Visit) -> Response:
         _newest, (found, offered) = await asyncio.to_thread(
-            self._read, lambda conn: (operators.list_operators(conn), units.list_units(conn))
+            self._read, lambda conn: (operators.list_operators(conn), units.every_unit(conn, revoked=False))
         )
         return self._page(visit, "operators.html", operators=found, units=offered)
 
@@ -213,7 +245,9 @@ class Desk:
 
     def _incident(self, conn: Any, wanted: str) -> dict[str, Any] | None:
         found = look.incident(conn, wanted, self._zone)
-        return found and {"incident": found, "unseen": look.unseen(conn), "units": units.list_units(conn)}
+        if found is None:
+            return None
+        return {"incident": found, "unseen": look.unseen(conn), "units": together.units_for(conn, found["position"])}
 
     def _queue_html(self, language: str) -> str:
         _newest, values = self._read(self._queue)
@@ -229,9 +263,12 @@ class Desk:
         with self._store.write() as conn:
             operators.set_language(conn, operator_id, language)
 
-    def _record(self, incident: str, stage: str, actor: str, data: dict[str, Any]) -> bool:
+    def _write(self, what: Callable[..., Any], *arguments: Any) -> Any:
         with self._store.write() as conn:
-            return self._book.record_stage(conn, incident, stage, actor, data, self._clock())
+            return what(conn, *arguments, self._clock())
+
+    def _record(self, conn: Any, incident: str, stage: str, data: dict[str, Any], actor: str, now_us: int) -> bool:
+        return self._book.record_stage(conn, incident, stage, actor, data, now_us)
 
     def _verified(self, name: str, password: str) -> operators.Operator | None:
         with self._store.read() as conn:

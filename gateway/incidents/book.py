@@ -13,29 +13,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gateway.incidents import cloudevents, queries, stages
-from gateway.incidents.events import record
+from gateway.incidents import cloudevents, merging, queries, stages
+from gateway.incidents.events import GOES_ON, UnknownIncident, record
 from gateway.incidents.facts import age_is_minimum, fix, is_another_fix, pressed_at, tells_more
+from gateway.incidents.joining import left, open_incident
+from gateway.incidents.telling import tell_devices, tell_relatives, tell_relatives_of
 from gateway.outbox import rows
 from gateway.registry.devices import Device, get_device
-from gateway.registry.people import list_relatives
 from gateway.store.schema import alarms, incidents
 from panic_wire.frames import TEST, Alarm, Cancel, Header
 from panic_wire.topics import device_name
 
 PRESS_TIME_TELLS_US = 1_000_000  # a press time that moves by less is kept, but no backend is told
 
+__all__ = ["Book", "Later", "Taken", "UnknownIncident"]
+
 Later = Callable[[tuple[int, int]], bool]
 _FLAGS = ("moved", "doubtful")
-# What an alarm takes along when it goes on in another incident (events.py).
-_GOES_ON = (
-    *("activation", "pressed_at", "received_at", "age_is_minimum", "silent", "bearer"),
-    *("lat_e7", "lon_e7", "accuracy_m", "fix_at", "moved", "doubtful", "cancelled_at"),
-)
-
-
-class UnknownIncident(LookupError):
-    """There is no incident with this id."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,9 @@ class Book:
         found = conn.execute(queries.ALARM, key).first()
         if found is not None and found.test and header.type != TEST:
             conn.execute(queries.FORGET_ALARM, key)  # the test's events keep what it was
-            found = None
+            taken = self._first(conn, device, header, alarm, received_at_us, bearer)
+            left(conn, found, taken.incident_id, f"device:{device_name(device.id)}", received_at_us)
+            return taken
         if found is not None:
             is_later = (later or _later_counter(header))((found.epoch, found.counter))
             wakes = self._better(conn, device, found, header, alarm, received_at_us, is_later)
@@ -151,6 +147,14 @@ class Book:
         incident = conn.execute(queries.INCIDENT_TO_CHANGE, {"incident": incident_id}).first()
         if incident is None:
             raise UnknownIncident(incident_id)
+        if incident.merged_into is not None and stage == stages.CLOSED:
+            # A police system closes its double: that ends nothing.
+            record(conn, incident_id, now_us, stages.REFUSED, actor, {"stage": stage, "state": "merged"})
+            return False
+        if incident.merged_into is not None and stage != stages.ACCEPTED:
+            # What somebody did for a part of the emergency was done for the whole.
+            data = {**data, "said_of": incident_id}
+            return self.record_stage(conn, incident.merged_into, stage, actor, data, now_us)
         if incident.test and stage in (stages.DISPATCHED, stages.ON_SCENE):
             record(conn, incident_id, now_us, stages.REFUSED, actor, {"stage": stage, "state": "test"})
             return False
@@ -161,25 +165,45 @@ class Book:
             tell = incident.state == stages.OPEN
         else:
             after = stages.advance(incident.state, stage)
+            if after is None and stage == stages.ACKNOWLEDGED and incident.raised:
+                values = {"raised": 0, "changed_at": now_us}
+                conn.execute(incidents.update().where(incidents.c.id == incident_id).values(**values))
+                record(conn, incident_id, now_us, stages.SEEN, actor, data)
+                return True
             if after is None:
                 if stage != incident.state:
                     refused = {"stage": stage, "state": incident.state}
                     record(conn, incident_id, now_us, stages.REFUSED, actor, refused)
                 return False
-            values = {"state": after}
-            if after == stages.CLOSED:
-                values["disposition"] = data["disposition"]
+            values = stages.advanced(after, data)
             tell = True
         conn.execute(incidents.update().where(incidents.c.id == incident_id).values(changed_at=now_us, **values))
         record(conn, incident_id, now_us, stage, actor, data)
         if tell:
-            self._tell_device(conn, incident_id, incident.device_id, stage, now_us)
+            tell_devices(conn, incident_id, stage, now_us)
         device = get_device(conn, incident.device_id)
         assert device is not None  # a foreign key says so
+        if incident.held:
+            self._released(conn, incident_id, device, stage, now_us)
+            return True
         self._tell_backends(conn, incident_id, device, stage, now_us, but=actor)
         if stage in (stages.DISPATCHED, stages.CLOSED):
-            self._tell_relatives(conn, incident_id, device, stage, now_us)
+            tell_relatives(conn, incident_id, stage, now_us)
         return True
+
+    def _released(self, conn: sa.Connection, incident_id: str, device: Device, stage: str, now_us: int) -> None:
+        """Of a revoked device's incident nobody outside is told anything, until an operator sends somebody."""
+        if stages.is_help_sent(stage):
+            self._tell_backends(conn, incident_id, device, stages.OPENED, now_us)
+            tell_relatives(conn, incident_id, stages.DISPATCHED, now_us)
+
+    def merge(self, conn: sa.Connection, incident_id: str, other: str, actor: str, now_us: int) -> str:
+        """merging.merge, and the backends are told."""
+        return merging.merge(conn, incident_id, other, actor, now_us, self._tell_backends)
+
+    def split(self, conn: sa.Connection, incident_id: str, device_id: int, actor: str, now_us: int) -> str:
+        """merging.split, and the backends are told."""
+        return merging.split(conn, incident_id, device_id, actor, now_us, self._tell_backends)
 
     def _first(
         self,
@@ -191,46 +215,55 @@ class Book:
         bearer: str,
     ) -> Taken:
         is_test = header.type == TEST
-        incident_id, kind = self._open_incident(conn, device, received_at, is_test=is_test)
+        pressed = pressed_at(alarm, received_at)
+        incident_id, kind = self._open_incident(
+            conn, device, received_at, is_test=is_test, pressed_at=pressed, moved=alarm.moved
+        )
         position = fix(alarm, received_at)
         known = {
             "activation": alarm.activation,
-            "pressed_at": pressed_at(alarm, received_at),
+            "pressed_at": pressed,
             "age_is_minimum": age_is_minimum(alarm),
             "silent": alarm.silent or device.silent,
             "bearer": bearer,
             "moved": alarm.moved,
             "doubtful": alarm.doubtful,
-            **position,
-        }
-        row = {
-            "device_id": device.id,
-            "incident_id": incident_id,
-            "received_at": received_at,
             "epoch": header.epoch,
             "counter": header.counter,
             "battery_mv": alarm.battery_mv,
+            **position,
         }
+        row = {"device_id": device.id, "incident_id": incident_id, "received_at": received_at}
         conn.execute(queries.ADD_ALARM, {**row, **known, **_told(position)})
-        actor = f"device:{device_name(device.id)}"
-        record(conn, incident_id, received_at, kind, actor, {**known, "gesture": alarm.gesture})
+        data = {**known, "gesture": alarm.gesture}
+        if kind == stages.OPENED:
+            data |= {"test": is_test, **({"held": True} if device.revoked else {})}
+        record(conn, incident_id, received_at, kind, f"device:{device_name(device.id)}", data)
         self._tell_backends(conn, incident_id, device, kind, received_at)
-        if kind == stages.OPENED or is_test:  # each test shows a relative that it comes
-            self._tell_relatives(conn, incident_id, device, kind, received_at)
+        # Each test shows a relative that it comes.
+        if (kind == stages.OPENED or is_test) and not device.revoked:
+            tell_relatives_of(conn, incident_id, device, kind, received_at)
         return self._taken(conn, incident_id, new=True, wakes=True)
 
     def _open_incident(
-        self, conn: sa.Connection, device: Device, received_at: int, *, is_test: bool
+        self,
+        conn: sa.Connection,
+        device: Device,
+        received_at: int,
+        *,
+        is_test: bool,
+        pressed_at: int | None = None,
+        moved: bool = False,
     ) -> tuple[str, str]:
-        """The device's open incident, else a new one; and the event that an alarm's coming there is."""
-        found = conn.execute(queries.OPEN_INCIDENT, {"device": device.id, "is_test": is_test}).scalar()
+        """The open incident that the alarm belongs to, else a new one; and the event that its coming there is."""
+        found = open_incident(conn, device, is_test=is_test, pressed_at=pressed_at, moved=moved)
         if found is not None:
-            conn.execute(queries.TOUCH, {"incident": found, "at": received_at})
+            conn.execute(queries.JOIN, {"incident": found, "at": received_at})
             return found, stages.ALARM_JOINED
         incident_id = rows.new_id(received_at)
         values = {"id": incident_id, "device_id": device.id, "state": stages.OPEN, "test": is_test, "accepted": False}
         times = {"opened_at": received_at, "changed_at": received_at}
-        conn.execute(queries.ADD_INCIDENT, {**values, **times})
+        conn.execute(queries.ADD_INCIDENT, {**values, **times, "held": device.revoked})
         return incident_id, stages.OPENED
 
     def _go_on(self, conn: sa.Connection, device: Device, found: sa.Row, actor: str, received_at: int) -> str:
@@ -238,10 +271,11 @@ class Book:
         incident_id, kind = self._open_incident(conn, device, received_at, is_test=False)
         moves = {"device": device.id, "of_activation": found.activation, "incident": incident_id}
         conn.execute(queries.MOVE_ALARM, moves)
-        conn.execute(queries.TOUCH, {"incident": found.incident_id, "at": received_at})
-        left = {"activation": found.activation, "incident": incident_id}
-        record(conn, found.incident_id, received_at, stages.ALARM_LEFT, actor, left)
-        record(conn, incident_id, received_at, kind, actor, {name: found._mapping[name] for name in _GOES_ON})
+        left(conn, found, incident_id, actor, received_at)
+        data = {name: found._mapping[name] for name in GOES_ON}
+        if kind == stages.OPENED:
+            data |= {"test": False, **({"held": True} if device.revoked else {})}
+        record(conn, incident_id, received_at, kind, actor, data)
         self._tell_backends(conn, incident_id, device, kind, received_at)
         return incident_id
 
@@ -300,37 +334,6 @@ class Book:
         found = conn.execute(queries.INCIDENT, {"incident": incident_id}).one()
         return Taken(new, incident_id, stages.stage_to_tell(found.state, found.accepted), wakes)
 
-    def _tell_device(self, conn: sa.Connection, incident_id: str, device_id: int, stage: str, now_us: int) -> None:
-        name = device_name(device_id)
-        for alarm in conn.execute(queries.ALARMS, {"incident": incident_id}).all():
-            rows.enqueue(
-                conn,
-                destination=f"device:{name}",
-                incident_id=incident_id,
-                kind="status",
-                payload={"device": name, "activation": alarm.activation, "stage": stage},
-                now_us=now_us,
-            )
-
-    def _tell_relatives(self, conn: sa.Connection, incident_id: str, device: Device, change: str, now_us: int) -> None:
-        """Write one delivery for each relative on the owner's list: the alarm, help on the way, the end."""
-        listed = [] if device.owner_id is None else list_relatives(conn, owner_id=device.owner_id)
-        if not listed:
-            return
-        data = cloudevents.incident_data(conn, incident_id, device, change)
-        if data["test"]:
-            listed = [] if change == stages.CLOSED else [each for each in listed if each.wants_tests]
-        payload = {"change": change, "data": data}
-        for relative in listed:
-            rows.enqueue(
-                conn,
-                destination=f"relative:{relative.id}",
-                incident_id=incident_id,
-                kind="message",
-                payload=payload,
-                now_us=now_us,
-            )
-
     def _tell_backends(
         self,
         conn: sa.Connection,
@@ -339,12 +342,17 @@ class Book:
         change: str,
         now_us: int,
         but: str | None = None,
+        other: str | None = None,
     ) -> None:
-        """Write one delivery for each backend but the one who told us."""
+        """Write one delivery for each backend but the one who told us. device: one of the incident's. other: the
+        incident that it was merged with or split from."""
         names = [name for name in self.backend_names if f"backend:{name}" != but]
         if not names:
             return
         data = cloudevents.incident_data(conn, incident_id, device, change)
+        if data.pop("held"):
+            return
+        data["other_incident"] = other
         kind = cloudevents.TYPES.get(change, cloudevents.UPDATED_TYPE)
         for name in names:
             delivery_id = rows.new_id(now_us)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from gateway.incidents import queries
 from gateway.incidents.facts import best_fix, cancel_says
-from gateway.registry.devices import Device
+from gateway.registry.devices import Device, get_device
 from gateway.registry.people import get_owner
 from panic_wire.frames import alarm_id
 from panic_wire.topics import device_name
@@ -19,7 +19,16 @@ from panic_wire.topics import device_name
 OPENED_TYPE = "id.sigap.incident.opened.v1"
 UPDATED_TYPE = "id.sigap.incident.updated.v1"
 CANCELLED_TYPE = "id.sigap.incident.cancelled.v1"
-TYPES = {"opened": OPENED_TYPE, "cancelled": CANCELLED_TYPE}  # by the change; any other is UPDATED_TYPE
+MERGED_TYPE = "id.sigap.incident.merged.v1"
+SPLIT_TYPE = "id.sigap.incident.split.v1"
+# By the change; any other is UPDATED_TYPE. What begins by a split is opened: who knows nothing of splits hears of it.
+TYPES = {
+    "opened": OPENED_TYPE,
+    "split_from": OPENED_TYPE,
+    "cancelled": CANCELLED_TYPE,
+    "merged_into": MERGED_TYPE,
+    "split_off": SPLIT_TYPE,
+}
 
 MOST_ALARMS_TOLD = 20
 
@@ -50,24 +59,56 @@ def envelope(
     }
 
 
-def incident_data(conn: sa.Connection, incident_id: str, device: Device, change: str) -> dict[str, Any]:
+def incident_data(
+    conn: sa.Connection, incident_id: str, device: Device, change: str, *, for_owner: bool = False
+) -> dict[str, Any]:
     """The whole incident as it stands in this transaction, so that a backend needs no memory of its own.
 
-    change: the kind of the event that is being told. Positions in degrees, times RFC 3339.
+    device: one of the incident's. change: the kind of the event that is being told. for_owner: only what is of this
+    device and its owner's others, for those who may not know of strangers. Positions in degrees, times RFC 3339.
     """
     incident = conn.execute(queries.INCIDENT, {"incident": incident_id}).one()
     rows = conn.execute(queries.ALARMS, {"incident": incident_id}).all()
-    owner = get_owner(conn, device.owner_id) if device.owner_id is not None else None
+    if for_owner:
+        owned = {each: _device(conn, each).owner_id for each in {row.device_id for row in rows} - {device.id}}
+        rows = [row for row in rows if owned.get(row.device_id, device.owner_id) == device.owner_id]
+    elif incident.device_id != device.id:
+        device = _device(conn, incident.device_id)
+    own = [row for row in rows if row.device_id == device.id]
+    others = dict.fromkeys(row.device_id for row in rows if row.device_id != device.id)
     return {
         "incident": incident_id,
         "change": change,
         "test": bool(incident.test),
+        "held": bool(incident.held),
         "state": incident.state,
         "accepted": bool(incident.accepted),
         "disposition": incident.disposition,
         "opened_at": rfc3339(incident.opened_at),
+        "merged_into": incident.merged_into,
+        **_who_and_where(conn, device, own),
+        "silent": any(row.silent for row in rows) or device.silent,
+        "cancel": _cancel(rows),
+        **_alarms(rows),
+        "other_devices": [
+            _who_and_where(conn, _device(conn, each), [row for row in rows if row.device_id == each]) for each in others
+        ],
+    }
+
+
+def _device(conn: sa.Connection, device_id: int) -> Device:
+    found = get_device(conn, device_id)
+    assert found is not None  # a foreign key says so
+    return found
+
+
+def _who_and_where(conn: sa.Connection, device: Device, rows: list[sa.Row]) -> dict[str, Any]:
+    """What is known of one button of an incident. rows: of its alarms."""
+    owner = get_owner(conn, device.owner_id) if device.owner_id is not None else None
+    return {
         "device": device_name(device.id),
         "device_name": device.name,
+        "device_revoked": device.revoked,
         "owner": None
         if owner is None
         else {
@@ -77,10 +118,7 @@ def incident_data(conn: sa.Connection, incident_id: str, device: Device, change:
             "language": owner.language,
             "registered_message": owner.registered_message,
         },
-        "silent": any(row.silent for row in rows) or device.silent,
-        "cancel": _cancel(rows),
         "site": device.site_name,
-        **_alarms(rows),
         "position": _position(rows, device),
     }
 

@@ -1,13 +1,18 @@
 """An incident's history: one append-only row for each thing that happened.
 
-Data by kind; times in microseconds UTC:
+Data by kind; times in microseconds UTC; a device is eight hex digits, and that of the actor where none is said:
 
 - opened, alarm_joined: activation, pressed_at, age_is_minimum, silent, bearer, gesture, lat_e7, lon_e7,
-  accuracy_m, fix_at, moved, doubtful; of an alarm that came from a closed incident also received_at, cancelled_at
+  accuracy_m, fix_at, moved, doubtful, epoch, counter, battery_mv; of an alarm that came from a closed incident also
+  received_at, cancelled_at. opened also: test, and held where it is so
 - position: activation, lat_e7, lon_e7, accuracy_m, fix_at, moved, doubtful. press_time: activation, pressed_at,
   age_is_minimum
 - cancelled: activation, cancelled_at, duress. alarm_left: activation, incident (where it goes on)
-- accepted, acknowledged, dispatched, on_scene, closed: what the actor said (closed: disposition)
+- accepted, acknowledged, dispatched, on_scene, closed: what the actor said (closed: disposition; of an incident that
+  was merged into this one: said_of). seen: a human has seen that it was pressed again
+- merged_into: incident. merged_from: incident, state, raised, promised (of that one), alarms (as above, each with its
+  device, received_at, cancelled_at, duress)
+- split_off: incident, device. split_from: incident, device, test, promised, alarms
 - told: activation, stage. refused: stage, state. relatives: relative (name), change (what they were told of)
 """
 
@@ -23,6 +28,15 @@ from gateway.incidents.stages import Event
 from gateway.store.schema import events
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps makes one each time
+# What an alarm takes along when it goes on in another incident.
+GOES_ON = (
+    *("activation", "pressed_at", "received_at", "age_is_minimum", "silent", "bearer", "epoch", "counter"),
+    *("battery_mv", "lat_e7", "lon_e7", "accuracy_m", "fix_at", "moved", "doubtful", "cancelled_at"),
+)
+
+
+class UnknownIncident(LookupError):
+    """There is no incident with this id."""
 
 
 def record(conn: sa.Connection, incident_id: str, at: int, kind: str, actor: str, data: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ ACCURACY_TELLS = 2  # or so many times as good
 METRES_PER_DEGREE = 111_195  # of a great circle on a sphere of 6371 km
 
 DURESS, MISTAKE, STILL_IN_DANGER = "duress", "mistake", "still_in_danger"
+OTHERS_IN_DANGER = "others_in_danger"
 
 
 def pressed_at(alarm: Alarm, received_at: int) -> int:
@@ -58,6 +59,13 @@ def is_another_fix(found: Any, fix: dict[str, int | None]) -> bool:
     return abs(fix["fix_at"] - found.fix_at) > FIX_JITTER_US
 
 
+def distance_m(a: tuple[int, int], b: tuple[int, int]) -> float:
+    """Between two positions (lat_e7, lon_e7) that are near each other."""
+    north = (a[0] - b[0]) / 1e7
+    east = ((a[1] - b[1]) / 1e7 + 180) % 360 - 180
+    return math.hypot(north, east * math.cos(math.radians(a[0] / 1e7))) * METRES_PER_DEGREE
+
+
 def tells_more(found: Any, fix: dict[str, int | None]) -> bool:
     """Whether this fix says so much more than the one that backends were told that they should have it."""
     lat, lon = fix["lat_e7"], fix["lon_e7"]
@@ -69,20 +77,26 @@ def tells_more(found: Any, fix: dict[str, int | None]) -> bool:
     told_accuracy = 0xFFFF if found.told_accuracy_m is None else found.told_accuracy_m
     if accuracy * ACCURACY_TELLS <= told_accuracy and accuracy < told_accuracy:
         return True
-    north = (lat - found.told_lat_e7) / 1e7
-    east = ((lon - found.told_lon_e7) / 1e7 + 180) % 360 - 180
-    return math.hypot(north, east * math.cos(math.radians(lat / 1e7))) * METRES_PER_DEGREE >= MOVE_TELLS_M
+    return distance_m((lat, lon), (found.told_lat_e7, found.told_lon_e7)) >= MOVE_TELLS_M
 
 
 def cancel_says(listed: Iterable[Mapping[Any, Any]]) -> str | None:
-    """What the person has said of an incident beyond the alarm, by its alarms' rows; None when nothing.
+    """What has been said of an incident beyond its alarms, by their rows; None when nothing.
 
-    DURESS: once, of any of them, and it stays. MISTAKE: of the alarm that was pressed last. STILL_IN_DANGER: of one
-    before that. It follows from what was said, not from the order in which it came.
+    DURESS: once, of any of them, and it stays. MISTAKE: of the alarm that was pressed last, at every button.
+    STILL_IN_DANGER: of one before that, at some button. OTHERS_IN_DANGER: at one button, and not at another. It
+    follows from what was said, not from the order in which it came.
     """
-    rows = sorted(listed, key=lambda row: (row["pressed_at"], row["activation"]))
-    if any(row["duress"] for row in rows):
-        return DURESS
-    if not any(row["cancelled_at"] is not None for row in rows):
+    newest: dict[int, Mapping[Any, Any]] = {}
+    cancelled: set[int] = set()
+    for row in sorted(listed, key=lambda row: (row["pressed_at"], row["activation"])):
+        if row["duress"]:
+            return DURESS
+        newest[row["device_id"]] = row
+        if row["cancelled_at"] is not None:
+            cancelled.add(row["device_id"])
+    if not cancelled:
         return None
-    return MISTAKE if rows[-1]["cancelled_at"] is not None else STILL_IN_DANGER
+    if any(newest[device]["cancelled_at"] is None for device in cancelled):
+        return STILL_IN_DANGER
+    return MISTAKE if len(cancelled) == len(newest) else OTHERS_IN_DANGER

@@ -24,10 +24,12 @@ MOVE_ALARM = (
     .values(incident_id=_incident)
 )
 ALARMS = sa.select(alarms).where(alarms.c.incident_id == _incident).order_by(alarms.c.received_at)
+# A device has one open incident at most: merging and splitting keep its alarms together.
 OPEN_INCIDENT = (
-    sa.select(incidents.c.id)
-    .where(incidents.c.device_id == _device, incidents.c.state != CLOSED, incidents.c.test == sa.bindparam("is_test"))
-    .order_by(incidents.c.id.desc())
+    sa.select(alarms.c.incident_id)
+    .join(incidents, incidents.c.id == alarms.c.incident_id)
+    .where(alarms.c.device_id == _device, incidents.c.state != CLOSED, incidents.c.test == sa.bindparam("is_test"))
+    .order_by(alarms.c.activation.desc())
     .limit(1)
 )
 INCIDENT = sa.select(incidents).where(incidents.c.id == _incident)
@@ -36,7 +38,12 @@ ADD_INCIDENT = incidents.insert()
 ADD_ALARM = alarms.insert()
 ADD_EVENT = events.insert()
 TOUCH = incidents.update().where(incidents.c.id == _incident).values(changed_at=sa.bindparam("at"))
+JOIN = (
+    incidents.update()
+    .where(incidents.c.id == _incident)
+    .values(changed_at=sa.bindparam("at"), raised=incidents.c.raised + 1)
+)
 
 # The most travelled ones; what is read or written by few goes SQLAlchemy's own way.
 ALARM, ALARMS, OPEN_INCIDENT, INCIDENT = map(prepared, (ALARM, ALARMS, OPEN_INCIDENT, INCIDENT))
-ADD_INCIDENT, ADD_ALARM, ADD_EVENT, TOUCH = map(prepared, (ADD_INCIDENT, ADD_ALARM, ADD_EVENT, TOUCH))
+ADD_INCIDENT, ADD_ALARM, ADD_EVENT, TOUCH, JOIN = map(prepared, (ADD_INCIDENT, ADD_ALARM, ADD_EVENT, TOUCH, JOIN))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from gateway.registry.names import device_name_of
+from gateway.registry.names import BadValue, device_name_of, position_of
 from gateway.registry.people import find_owner
 from gateway.store.prepared import prepared
 from gateway.store.schema import devices
 from sigap.problem import USAGE, Problem
 
 ROOT_KEY_BYTES = 16
-_E7 = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +80,8 @@ def add_device(
     taken = find_device(conn, name)
     if taken is not None:
         was = "was used by a revoked device" if taken.revoked else "is taken"
-        raise Problem(f"the device name {name} {was}", "Choose another; `sigap device list` shows all", USAGE)
-    site = _site(site_lat, site_lon)
+        raise BadValue("name", f"the device name {name} {was}", "Choose another; `sigap device list` shows all")
+    site = position_of(site_lat, site_lon, "site's")
     device = Device(
         id=_free_id(conn) if device_id is None else _checked_id(conn, device_id),
         name=name,
@@ -137,8 +135,8 @@ def list_devices(conn: sa.Connection, *, revoked: bool = True) -> list[Device]:
 
 
 def revoke_device(conn: sa.Connection, name: str, now_us: int) -> Device:
-    """Take a device's rights for good: it keeps its row, its frames go to quarantine. Twice changes
-    nothing."""
+    """Take a device's rights for good: it keeps its row and loses its login; of what it sends only alarms are taken,
+    and shown as a revoked device's. Twice changes nothing."""
     device = find_device(conn, name)
     if device is None:
         raise Problem(f"there is no device named {name}", "`sigap device list` shows all", USAGE)
@@ -175,14 +173,3 @@ def _checked_key(root_key: bytes) -> bytes:
             USAGE,
         )
     return root_key
-
-
-def _site(lat: float | None, lon: float | None) -> tuple[int | None, int | None]:
-    if lat is None and lon is None:
-        return None, None
-    if lat is None or lon is None:
-        raise Problem("the site's position is half given", "Give latitude and longitude, or neither", USAGE)
-    for what, value, limit in (("latitude", lat, 90), ("longitude", lon, 180)):
-        if not (math.isfinite(value) and -limit <= value <= limit):
-            raise Problem(f"the site's {what} {value} is not on Earth", f"Give degrees from -{limit} to {limit}", USAGE)
-    return round(lat * _E7), round(lon * _E7)

@@ -5,13 +5,14 @@ Hashing takes a tenth of a second by design: never on the event loop, never insi
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from gateway.registry.names import person_name_of
+from gateway.registry.names import BadValue, language_of, person_name_of
 from gateway.store.schema import operators, sessions
 from gateway.words import DEFAULT, LANGUAGES
 from sigap.problem import USAGE, Problem
@@ -19,6 +20,7 @@ from sigap.problem import USAGE, Problem
 OPERATOR, ADMINISTRATOR = "operator", "administrator"
 ROLES = (OPERATOR, ADMINISTRATOR)
 LEAST_CHARACTERS, MOST_CHARACTERS = 10, 200
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike; 79 bits in 16
 _hasher = PasswordHasher()
 # Verified when nobody has the name, so that the time of an answer does not tell which names exist. No password's hash,
 # and put together, because to make one takes every start of a command a tenth of a second.
@@ -44,6 +46,11 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
+def new_password() -> str:
+    """One at random, that can be read out and typed."""
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
+
+
 def is_password(password: str, password_hash: str | None) -> bool:
     """Whether the password is right; False, after as long, where there is no hash. Slow by design."""
     try:
@@ -53,17 +60,21 @@ def is_password(password: str, password_hash: str | None) -> bool:
     return password_hash is not None
 
 
-def add_operator(conn: sa.Connection, *, name: str, password_hash: str, role: str, now_us: int) -> Operator:
+def add_operator(
+    conn: sa.Connection, *, name: str, password_hash: str, role: str, now_us: int, language: str = DEFAULT
+) -> Operator:
     """Add an operator and return it. Problem for a name that is taken (also by a revoked one), a wrong role."""
     name = person_name_of(name, "operator")
     if role not in ROLES:
-        raise Problem(f"the role {role!r} is unknown", f"Use one of {', '.join(ROLES)}", USAGE)
+        raise BadValue("role", f"the role {role!r} is unknown", f"Use one of {', '.join(ROLES)}")
+    language_of(language)
     if find_hash(conn, name)[0] is not None:
-        raise Problem(f"the operator name {name} is taken", "Choose another; `sigap operator list` shows all", USAGE)
-    values = {"name": name, "password_hash": password_hash, "role": role, "created_at": now_us}
+        todo = "Choose another; `sigap operator list` shows all"
+        raise BadValue("name", f"the operator name {name} is taken", todo)
+    values = {"name": name, "password_hash": password_hash, "role": role, "language": language, "created_at": now_us}
     done = conn.execute(operators.insert().values(**values))
     assert done.inserted_primary_key is not None
-    return Operator(done.inserted_primary_key[0], name, role)
+    return Operator(done.inserted_primary_key[0], name, role, language=language)
 
 
 def find_hash(conn: sa.Connection, name: str) -> tuple[Operator | None, str | None]:

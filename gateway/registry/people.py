@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from gateway.registry.names import person_name_of
+from gateway.registry.names import BadValue, language_of, person_name_of
 from gateway.store.prepared import prepared
 from gateway.store.schema import devices, owners, relatives
 from sigap.problem import USAGE, Problem
 
-LANGUAGES = ("id", "en")
 _CHANNEL = re.compile(r"[a-z][a-z0-9+.-]*://\S+")  # an Apprise URL, such as mailto://…
 _TELEPHONE = re.compile(r"\+?[0-9][0-9 ().-]{2,30}")
 TEXT_LIMIT = 500
@@ -55,17 +54,17 @@ def add_owner(
 ) -> Owner:
     """Add an owner and return it. Problem for a name that is taken (also by a revoked owner), a bad value."""
     name = person_name_of(name, "owner")
-    if language not in LANGUAGES:
-        raise Problem(f"the language {language!r} is unknown", f"Use one of {', '.join(LANGUAGES)}", USAGE)
+    language_of(language)
     if telephone is not None and not _TELEPHONE.fullmatch(telephone):
-        raise Problem(f"the telephone number {telephone!r} does not fit", "Use digits, such as +62 24 1234567", USAGE)
-    for what, text in (("address", address), ("registered message", registered_message)):
+        what = f"the telephone number {telephone!r} does not fit"
+        raise BadValue("telephone", what, "Use digits, such as +62 24 1234567")
+    for column, what, text in (("address", "address", address), ("message", "registered message", registered_message)):
         if text is not None and len(text) > TEXT_LIMIT:
-            raise Problem(f"the {what} has {len(text)} characters", f"Use at most {TEXT_LIMIT}", USAGE)
+            raise BadValue(column, f"the {what} has {len(text)} characters", f"Use at most {TEXT_LIMIT}")
     taken = conn.execute(sa.select(owners.c.revoked_at).where(owners.c.name == name)).first()
     if taken is not None:
         was = "was used by a revoked owner" if taken.revoked_at is not None else "is taken"
-        raise Problem(f"the owner name {name} {was}", "Choose another; `sigap owner list` shows all", USAGE)
+        raise BadValue("name", f"the owner name {name} {was}", "Choose another; `sigap owner list` shows all")
     values = {
         "name": name,
         "telephone": telephone,
@@ -103,11 +102,11 @@ def get_owner(conn: sa.Connection, owner_id: int) -> Owner | None:
 
 def find_owner(conn: sa.Connection, name: str) -> Owner:
     """The owner with this name who is not revoked; a Problem when there is none."""
-    name = person_name_of(name, "owner")
+    name = person_name_of(name, "owner", "owner")
     query = sa.select(*_OWNER_COLUMNS).where(owners.c.name == name, owners.c.revoked_at.is_(None))
     row = conn.execute(query).first()
     if row is None:
-        raise Problem(f"there is no owner named {name}", "Add one with `sigap owner add`", USAGE)
+        raise BadValue("owner", f"there is no owner named {name}", "Add one with `sigap owner add`")
     return _owner(row)
 
 
@@ -158,13 +157,13 @@ def add_relative(
     whose = find_owner(conn, owner)
     name = person_name_of(name, "relative's")
     if not _CHANNEL.fullmatch(channel) or len(channel) > TEXT_LIMIT:
-        raise Problem(
+        raise BadValue(
+            "channel",
             f"the channel of {name} is not an address",
             "Give a URL such as mailto://user:password@example.org",
-            USAGE,
         )
     if any(other.name == name for other in list_relatives(conn, owner_id=whose.id)):
-        raise Problem(f"{whose.name} already has a relative named {name}", "Revoke that one first", USAGE)
+        raise BadValue("name", f"{whose.name} already has a relative named {name}", "Revoke that one first")
     values = {"owner_id": whose.id, "name": name, "channel": channel, "wants_tests": wants_tests}
     done = conn.execute(relatives.insert().values(created_at=now_us, **values))
     assert done.inserted_primary_key is not None
@@ -186,15 +185,21 @@ def get_relative(conn: sa.Connection, relative_id: int) -> Relative | None:
     return Relative(row.id, row.owner_id, row.name, row.channel, row.wants_tests, row.revoked_at is not None)
 
 
-def revoke_relative(conn: sa.Connection, owner: str, name: str, now_us: int) -> Relative:
-    """Take a person off an owner's list; a Problem when nobody of that name is on it."""
+def find_relative(conn: sa.Connection, owner: str, name: str) -> Relative:
+    """The person of this name on an owner's list; a Problem when nobody of that name is on it."""
     whose = find_owner(conn, owner)
     wanted = person_name_of(name, "relative's")
     for relative in list_relatives(conn, owner_id=whose.id):
         if relative.name == wanted:
-            conn.execute(relatives.update().where(relatives.c.id == relative.id).values(revoked_at=now_us))
             return relative
     raise Problem(f"{whose.name} has no relative named {wanted}", "`sigap relative list` shows all", USAGE)
+
+
+def revoke_relative(conn: sa.Connection, owner: str, name: str, now_us: int) -> Relative:
+    """Take a person off an owner's list; a Problem when nobody of that name is on it."""
+    relative = find_relative(conn, owner, name)
+    conn.execute(relatives.update().where(relatives.c.id == relative.id).values(revoked_at=now_us))
+    return relative
 
 
 def masked(channel: str) -> str:

@@ -63,6 +63,7 @@ devices = sa.Table(
     sa.Column("last_heard_at", sa.BigInteger),
     sa.Column("online", sa.Boolean),
     sa.Column("heartbeat", sa.Text),  # JSON of the newest heartbeat
+    sa.Index("ix_devices_owner_id_site_lat_e7", "owner_id", "site_lat_e7"),  # an owner's buttons at one site
 )
 
 operators = sa.Table(
@@ -82,6 +83,9 @@ units = sa.Table(  # the officers that an operator can send
     metadata,
     sa.Column("id", row_id, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("area", sa.Text),  # where it patrols, in words
+    sa.Column("lat_e7", sa.BigInteger),  # its post
+    sa.Column("lon_e7", sa.BigInteger),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("revoked_at", sa.BigInteger),
 )
@@ -116,6 +120,10 @@ incidents = sa.Table(
     sa.Column("disposition", sa.Text),
     sa.Column("opened_at", sa.BigInteger, nullable=False),
     sa.Column("changed_at", sa.BigInteger, nullable=False),
+    sa.Column("merged_into", sa.Text),  # the incident in which it goes on; it is closed then, without a disposition
+    sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),  # of a revoked device: told to no backend
+    sa.Column("raised", sa.Integer, nullable=False, server_default="0"),  # presses that joined and nobody has seen
+    sa.Column("promised", sa.Boolean, nullable=False, server_default=sa.false()),  # its light says sent, and nobody is
 )
 
 alarms = sa.Table(

@@ -24,11 +24,12 @@ from gateway.desk.guard import FAILURES, Limiter
 from gateway.desk.pages import Desk
 from gateway.incidents.book import Book
 from gateway.registry import logins, operators, units
-from gateway.registry.devices import get_device
+from gateway.registry.devices import add_device, get_device, revoke_device
 from gateway.registry.people import add_owner
 from gateway.store.engine import Store
 from gateway.store.schema import deliveries, devices, events, incidents
 from panic_wire.frames import ALARM, TEST, Alarm, Header
+from panic_wire.topics import device_name
 from tests.unit.gateway.outbox_lab import DEVICE, enqueue, lab_store, served
 
 PASSWORD = "rahasia sekali"
@@ -46,6 +47,8 @@ ROUTES = {
     ("GET", "/live"): STAFF,
     ("POST", "/tests/closed"): STAFF,
     ("GET", "/incidents/{id}"): STAFF,
+    ("POST", "/incidents/{id}/merge"): STAFF,
+    ("POST", "/incidents/{id}/split"): STAFF,
     ("POST", "/incidents/{id}/{stage}"): STAFF,
     ("GET", "/troubles"): STAFF,
     ("GET", "/operators"): ADMINISTRATORS,
@@ -335,6 +338,56 @@ def test_tests_are_apart_and_closed_together(url: str, store: Store, incident: s
     with store.read() as conn:
         states = {row.test: (row.state, row.disposition) for row in conn.execute(incidents.select())}
     assert states == {False: ("open", None), True: ("closed", "test")}
+
+
+def test_two_incidents_are_merged_and_split(url: str, store: Store, incident: str) -> None:
+    with store.write() as conn:
+        device = add_device(conn, name="shop-2", site_name="Pasar", site_lat=-7.0, site_lon=110.42, now_us=now_us())
+        alarm, header = Alarm(1), Header(ALARM, 0, device.id, 1, 1)
+        other = Book([], "test").take_alarm(conn, device, header, alarm, now_us()).incident_id
+    ani, page = in_as(url, "Ani"), f"/incidents/{incident}"
+    offered = re.search(rf'<option value="{other}">([^<]*)</option>', ani.ask("GET", page)[1])
+    assert offered is not None
+    assert offered[1].startswith("shop-2 · Pasar · ")
+    assert offered[1].endswith(" · 0.8 km")
+    assert ani.post(f"{page}/merge", other="none")[0] == 404
+    assert ani.post(f"{page}/merge", other=other)[2]["location"] == page
+    again = ani.post(f"{page}/merge", other=other)[2]["location"]
+    assert again == f"{page}?second=together"  # somebody was first
+    assert "Tidak digabung atau dipisahkan" in ani.ask("GET", again)[1]
+    text = ani.ask("GET", page)[1]
+    assert text.count("data-button") == 2
+    assert "kejadian lain digabungkan ke sini" in text
+    assert f'href="{page}"' in ani.ask("GET", f"/incidents/{other}")[1]
+    assert ani.post(f"{page}/split", device="shop-2")[0] == 400
+    assert "second=together" in ani.post(f"{page}/split", device="0000ffff")[2]["location"]
+    new = ani.post(f"{page}/split", device=device_name(device.id))[2]["location"]
+    assert new not in (page, f"/incidents/{other}")
+    assert "dipisahkan dari kejadian lain" in ani.ask("GET", new)[1]
+    assert "data-button" not in ani.ask("GET", page)[1]
+    kinds = [one for one in history(store) if one[1] == "operator:Ani"]
+    assert [kind for kind, _ in kinds] == ["merged_into", "merged_from", "split_off", "split_from"]
+
+
+def test_pressing_again_asks_for_somebody_again(url: str, store: Store, incident: str) -> None:
+    ani, page = in_as(url, "Ani"), f"/incidents/{incident}"
+    ani.post(f"{page}/dispatched", unit="Patroli 1")
+    with store.write() as conn:
+        device = get_device(conn, DEVICE)
+        assert device is not None
+        Book([], "test").take_alarm(conn, device, Header(ALARM, 0, DEVICE, 1, 2), Alarm(2), now_us())
+    assert 'data-unseen="1"' in ani.ask("GET", page)[1]
+    assert "ditekan lagi" in ani.ask("GET", "/")[1]
+    assert ani.post(f"{page}/acknowledged")[2]["location"] == page
+    assert 'data-unseen="0"' in ani.ask("GET", page)[1]
+
+
+def test_a_revoked_button_is_marked(url: str, store: Store, incident: str) -> None:
+    with store.write() as conn:
+        revoke_device(conn, "shop-1", now_us())
+    ani = in_as(url, "Ani")
+    assert "dicabut" in ani.ask("GET", "/")[1]
+    assert "DICABUT" in ani.ask("GET", f"/incidents/{incident}")[1]
 
 
 def test_english(url: str, incident: str) -> None:

@@ -8,6 +8,7 @@ from gateway.desk.spots import TRAIL, spot, trail
 from gateway.incidents.stages import Event
 
 SITE = (-69932000, 1104203000)
+DEVICE = 0xA1B2
 
 
 def alarm(
@@ -35,11 +36,12 @@ def test_the_newest_fix_then_the_site_then_nothing() -> None:
 
 def test_the_trail_is_every_fix_in_the_order_it_came() -> None:
     history = [event("opened", -69900000), event("acknowledged", None), event("position", -69800000, 10000000)]
-    assert trail(history) == [(-6.99, 0.0), (-6.98, 1.0)]
-    assert trail([event("opened", None)]) == []
+    assert trail(history, DEVICE) == [(-6.99, 0.0), (-6.98, 1.0)]
+    assert trail([event("opened", None)], DEVICE) == []
+    assert trail(history, DEVICE + 1) == []  # another button's
 
 
 def test_the_trail_has_an_end() -> None:
     history = [event("position", number) for number in range(TRAIL + 10)]
-    assert len(trail(history)) == TRAIL
-    assert trail(history)[-1][0] == (TRAIL + 9) / 1e7
+    assert len(trail(history, DEVICE)) == TRAIL
+    assert trail(history, DEVICE)[-1][0] == (TRAIL + 9) / 1e7

@@ -1,24 +1,20 @@
-"""The book of incidents on a real store: whatever comes, in whatever order, its rows are what its events
-say."""
+"""The book of incidents on a real store: one button, frame by frame. Whatever comes in whatever order is in
+test_incidents_machine.py."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.incidents.book import Book, Taken, UnknownIncident
 from gateway.incidents.events import history
 from gateway.incidents.facts import cancel_says
-from gateway.incidents.stages import DISPOSITIONS, STAGES, STATES, AlarmState, fold
+from gateway.incidents.stages import AlarmState
 from gateway.registry.devices import Device, add_device
 from gateway.registry.people import add_owner
 from gateway.store import schema
@@ -224,125 +220,8 @@ def test_what_is_no_stage_or_no_incident_is_an_error(desk: Desk) -> None:
     assert desk.kinds(incident) == ["opened"]
 
 
-class BookMachine(RuleBasedStateMachine):
-    """Alarms, repetitions, late frames and stages in any order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.desk = Desk(new_store(Path(self.folder.name) / "sigap.db"))
-        self.now, self.counter, self.activation = NOW, 0, 0
-        self.states: dict[str, str] = {}
-        self.home: dict[int, str] = {}
-        self.newest: dict[int, int] = {}
-
-    def teardown(self) -> None:
-        self.desk.store.close()
-        self.folder.cleanup()
-
-    def _later(self) -> int:
-        self.now += 1_000_000
-        return self.now
-
-    @rule(age_ms=st.integers(0, 60_000), minimum=st.booleans(), silent=st.booleans())
-    def press(self, age_ms: int, minimum: bool, silent: bool) -> None:
-        self.activation += 1
-        self.counter += 1
-        is_open = [incident for incident, state in self.states.items() if state != "closed"]
-        assert len(is_open) <= 1
-        taken = self.desk.take(
-            self.counter,
-            self.activation,
-            self._later(),
-            age_ms=age_ms,
-            age_is_minimum=minimum,
-            silent=silent,
-        )
-        assert taken.new
-        assert (taken.incident_id in is_open) == bool(is_open)
-        self.states.setdefault(taken.incident_id, "open")
-        self.home[self.activation] = taken.incident_id
-        self.newest[self.activation] = self.counter
-
-    @rule(
-        data=st.data(),
-        ahead=st.integers(-3, 3),
-        age_ms=st.integers(0, 90_000),
-        fix=st.none() | st.tuples(st.integers(-3, 3), st.integers(-3, 3), st.none() | st.integers(0, 20)),
-    )
-    def repeat(self, data: st.DataObject, ahead: int, age_ms: int, fix: tuple[int, int, int | None] | None) -> None:
-        if not self.home:
-            return
-        activation = data.draw(st.sampled_from(sorted(self.home)))
-        counter = max(0, self.newest[activation] + ahead)
-        before = self.desk.alarm(activation)
-        position = {} if fix is None else {"lat_e7": fix[0], "lon_e7": fix[1], "fix_age_s": fix[2]}
-        taken = self.desk.take(counter, activation, self._later(), age_ms=age_ms, **position)
-        assert not taken.new
-        assert taken.incident_id == self.home[activation]
-        after = self.desk.alarm(activation)
-        assert after.pressed_at == min(before.pressed_at, self.now - age_ms * 1000)
-        assert after.counter == max(before.counter, counter)
-        if counter <= before.counter and before.lat_e7 is not None:
-            assert (after.lat_e7, after.lon_e7) == (before.lat_e7, before.lon_e7)
-        elif fix is not None:
-            assert (after.lat_e7, after.lon_e7) == fix[:2]
-        self.newest[activation] = after.counter
-
-    @rule(activation=st.integers(1, 6), duress=st.booleans(), age_ms=st.integers(0, 60_000))
-    def cancel(self, activation: int, duress: bool, age_ms: int) -> None:
-        taken = self.desk.cancel(activation, self._later(), duress=duress, age_ms=age_ms)
-        if activation not in self.home:
-            assert taken is None
-            return
-        assert taken is not None
-        if taken.incident_id != self.home[activation]:  # it was closed too early
-            assert duress
-            assert self.states[self.home[activation]] == "closed"
-            self.states.setdefault(taken.incident_id, "open")
-            self.home[activation] = taken.incident_id
-        row = self.desk.alarm(activation)
-        assert row.cancelled_at is not None
-        assert row.duress or not duress
-
-    @rule(data=st.data(), stage=st.sampled_from(STAGES), disposition=st.sampled_from(DISPOSITIONS))
-    def record(self, data: st.DataObject, stage: str, disposition: str) -> None:
-        if not self.states:
-            return
-        incident = data.draw(st.sampled_from(sorted(self.states)))
-        said = {"disposition": disposition} if stage == "closed" else {}
-        changed = self.desk.stage(incident, stage, self._later(), **said)
-        if stage == "accepted":
-            return
-        forward = STATES.index(stage) > STATES.index(self.states[incident])
-        assert changed == forward
-        if forward:
-            self.states[incident] = stage
-
-    @invariant()
-    def rows_are_what_events_say(self) -> None:
-        with self.desk.store.read() as conn:
-            incidents = conn.execute(sa.select(schema.incidents)).all()
-            assert {row.id: row.state for row in incidents} == self.states
-            for row in incidents:
-                folded = fold(history(conn, row.id))
-                query = sa.select(schema.alarms).where(schema.alarms.c.incident_id == row.id)
-                kept = {each.activation: as_state(each) for each in conn.execute(query)}
-                assert folded.alarms == kept
-                assert (folded.state, folded.accepted, folded.disposition) == (
-                    row.state,
-                    row.accepted,
-                    row.disposition,
-                )
-                assert (folded.opened_at, folded.changed_at) == (row.opened_at, row.changed_at)
-
-
 def as_state(row: sa.Row) -> AlarmState:
     position = None if row.lat_e7 is None else (row.lat_e7, row.lon_e7, row.accuracy_m, row.fix_at)
     times = (row.pressed_at, row.received_at, row.age_is_minimum)
     flags = (row.moved, row.doubtful, row.cancelled_at, row.duress)
-    return AlarmState(row.activation, *times, row.silent, row.bearer, position, *flags)
-
-
-TestBookMachine = BookMachine.TestCase
-TestBookMachine.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+    return AlarmState(row.device_id, row.activation, *times, row.silent, row.bearer, position, *flags)

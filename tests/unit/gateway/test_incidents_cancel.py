@@ -101,7 +101,7 @@ def test_duress_after_the_operator_closed_goes_on_in_a_new_incident(desk: Desk) 
     )
     with desk.store.read() as conn:
         assert fold(history(conn, closed)).alarms == {}
-        assert fold(history(conn, taken.incident_id)).alarms == {1: as_state(desk.alarm())}
+        assert fold(history(conn, taken.incident_id)).alarms == {(desk.device.id, 1): as_state(desk.alarm())}
 
 
 def test_a_cancelled_test_stays_a_test(desk: Desk) -> None:
@@ -148,7 +148,7 @@ def test_whatever_the_order_the_incident_says_the_same(cancels: list[tuple[int, 
             assert desk.says(incident) == ("mistake" if newest else "still_in_danger")
         with desk.store.read() as conn:
             folded = fold(history(conn, incident))
-            kept = {row.activation: as_state(row) for row in conn.execute(sa.select(schema.alarms))}
+            kept = {(row.device_id, row.activation): as_state(row) for row in conn.execute(sa.select(schema.alarms))}
         assert folded.alarms == kept
         assert folded.state == "open"
 
@@ -212,4 +212,4 @@ def test_a_button_that_was_moved_says_so(desk: Desk) -> None:
     assert not desk.take(4, at=NOW + 4 * S, age_ms=4000, moved=True, **where).wakes  # believed again: no news
     assert (desk.alarm().moved, desk.alarm().doubtful) == (True, False)
     with desk.store.read() as conn:
-        assert fold(history(conn, incident)).alarms == {1: as_state(desk.alarm())}
+        assert fold(history(conn, incident)).alarms == {(desk.device.id, 1): as_state(desk.alarm())}

@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from gateway.ingest.judge import REASONS, Opened, Presence, Rejection, judge
 from gateway.registry.devices import Device
-from panic_wire.frames import ALARM, ALARM_UPDATE, HEARTBEAT, STATUS, Alarm, Header, Heartbeat, Status
+from panic_wire.frames import (
+    ALARM,
+    ALARM_UPDATE,
+    CANCEL,
+    HEARTBEAT,
+    STATUS,
+    TEST,
+    Alarm,
+    Cancel,
+    Header,
+    Heartbeat,
+    Status,
+)
 from panic_wire.keys import downlink_key, uplink_key
 from panic_wire.seal import seal
 
@@ -43,6 +55,17 @@ def test_an_authentic_heartbeat_is_opened() -> None:
     opened = verdict(sealed(HEARTBEAT, Heartbeat(uptime_s=60).pack()))
     assert isinstance(opened, Opened)
     assert opened.body == Heartbeat(uptime_s=60)
+
+
+def test_an_alarm_of_a_revoked_device_is_opened_when_it_is_authentic() -> None:
+    topic = "sigap/v1/d/0000a1b3/up"
+    for kind, body in ((ALARM, Alarm(7)), (TEST, Alarm(7)), (CANCEL, Cancel(7))):
+        opened = verdict(sealed(kind, body.pack(), REVOKED.id), topic)
+        assert isinstance(opened, Opened)
+        assert (opened.device, opened.body) == (REVOKED, body)
+    forged = verdict(sealed(device=REVOKED.id, key=secrets.token_bytes(16)), topic)
+    assert isinstance(forged, Rejection)
+    assert forged.reason == "bad-tag"
 
 
 def test_state_is_told_of_known_devices() -> None:
@@ -87,7 +110,7 @@ def test_every_refusal_has_its_reason() -> None:
             (b"online", "sigap/v1/d/00000005/state"),
         ],
         "revoked-device": [
-            (sealed(device=REVOKED.id), "sigap/v1/d/0000a1b3/up"),
+            (sealed(HEARTBEAT, Heartbeat().pack(), REVOKED.id), "sigap/v1/d/0000a1b3/up"),
             (b"online", "sigap/v1/d/0000a1b3/state"),
         ],
         "bad-tag": [

@@ -15,14 +15,11 @@ from click.testing import CliRunner, Result
 
 from gateway.commands.registry import device, owner, relative
 from gateway.registry import people
-from gateway.registry.csv_import import import_devices, import_owners
 from gateway.registry.devices import Device, add_device, find_device, get_device, list_devices, revoke_device
 from gateway.registry.provision import device_settings
-from gateway.settings import load_settings
 from gateway.settings_example import write_example
-from gateway.store.engine import Store, open_store
+from gateway.store.engine import Store
 from gateway.store.schema import devices
-from panic_wire import topics
 from sigap.problem import Problem
 from tests.unit.gateway.store_lab import new_store
 
@@ -219,53 +216,6 @@ def test_masked_channels_keep_their_secrets():
     assert people.masked("x://short") == "x://…"
 
 
-# CSV.
-
-
-def test_import_takes_semicolons_marks_and_local_words(store: Store, tmp_path: Path):
-    (tmp_path / "owners.csv").write_bytes(b'\xef\xbb\xbfName;Telephone\r\nToko Sinar;0241\r\n"Warung; Bu Ani";\r\n')
-    (tmp_path / "devices.csv").write_text("name;owner;silent;lat;lon\na;Toko Sinar;ya;-6,98;110,41\nb;;;;\n")
-    with store.write() as conn:
-        assert import_owners(conn, tmp_path / "owners.csv", NOW) == 2
-        assert import_devices(conn, tmp_path / "devices.csv", NOW) == 2
-    with store.read() as conn:
-        assert [one.name for one in people.list_owners(conn)] == ["Toko Sinar", "Warung; Bu Ani"]
-        first, second = list_devices(conn)
-    assert (first.silent, first.site_lat_e7, first.site_lon_e7) == (True, -69800000, 1104100000)
-    assert (second.silent, second.owner_id) == (False, None)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (
-            "name,owner\nok,\nBad Name,\nd,Nobody\n",
-            "line 3: the device name 'Bad Name' does not fit; line 4: there is no",
-        ),
-        ("name,silent\na,perhaps\n", "line 2: silent is 'perhaps', not yes or no"),
-        ("name,lat,lon\na,north,1\n", "line 2: 'north' is not a number of degrees"),
-        ("name\na\na\n", "line 3: the device name a is taken"),
-        ("name,owner\na\n", "line 2: it has not 2 values"),
-        ("name,owner\na,b,c\n", "line 2: it has not 2 values"),
-        ("name,colour\na,red\n", "line 1: the column 'colour' is unknown or double"),
-        ("owner\na\n", "line 1: the column name is missing"),
-        ("", "line 1: the column name is missing"),
-        ('name\n"a\n', "line 2: unexpected end of data"),
-        ("name\n" + "X\n" * 9, "line 6: the device name 'X' does not fit; and 4 more"),
-    ],
-)
-def test_import_is_all_or_nothing_with_line_numbers(store: Store, tmp_path: Path, text: str, words: str):
-    file = tmp_path / "devices.csv"
-    file.write_text(text)
-    assert words in refused(store, lambda conn: import_devices(conn, file, NOW))
-    with store.read() as conn:
-        assert list_devices(conn) == []
-
-
-def test_import_of_no_file(store: Store, tmp_path: Path):
-    assert "cannot be read" in refused(store, lambda conn: import_devices(conn, tmp_path / "none.csv", NOW))
-
-
 # The commands.
 
 
@@ -351,17 +301,6 @@ def test_people_commands(config: Path):
     assert call(config, relative, "revoke", "Toko", "Budi").exit_code == 0
     assert call(config, owner, "revoke", "Toko").exit_code == 0
     assert "revoked" in call(config, owner, "list").output
-
-
-def test_import_commands(config: Path, tmp_path: Path):
-    (tmp_path / "o.csv").write_text("name\nToko\n")
-    (tmp_path / "d.csv").write_text("name,owner\na,Toko\nb,Toko\n")
-    assert call(config, owner, "import", str(tmp_path / "o.csv")).output.startswith("added 1 owners")
-    assert call(config, device, "import", str(tmp_path / "d.csv")).output.startswith("added 2 devices")
-    with open_store(load_settings(config, {}).store_url) as store, store.read() as conn:
-        ids = [topics.device_name(one.id) for one in list_devices(conn)]
-    passwords = (tmp_path / "var" / "broker" / "passwords").read_text()
-    assert all(one in passwords for one in ids)
 
 
 def test_two_of_one_name_at_once(store: Store):

@@ -11,6 +11,7 @@ from alembic.config import Config
 
 from gateway.incidents.book import Book
 from gateway.incidents.events import history
+from gateway.incidents.rebuild import check
 from gateway.incidents.stages import fold
 from gateway.registry.devices import get_device
 from gateway.store import migrations, schema
@@ -29,6 +30,8 @@ OLD = [
     "INSERT INTO alarms (device_id, activation, incident_id, pressed_at, received_at, bearer, epoch, counter, "
     f"lat_e7, lon_e7, accuracy_m, fix_at, battery_mv) VALUES ({DEVICE}, 7, '{INCIDENT}', {AT}, {AT}, 'wifi', 3, 65, "
     f"{FIX['lat_e7']}, {FIX['lon_e7']}, {FIX['accuracy_m']}, {AT}, 3900)",
+    "INSERT INTO alarms (device_id, activation, incident_id, pressed_at, received_at, bearer, epoch, counter) "
+    f"VALUES ({DEVICE}, 8, '{INCIDENT}', {AT}, {AT}, 'wifi', 3, 66)",
 ]
 
 
@@ -43,7 +46,9 @@ def old_database(path: Path) -> None:
         command.upgrade(config, "0003")
         for statement in OLD:
             conn.exec_driver_sql(statement)
-        for kind, data in (("opened", {**OPENED, **FIX}), ("position", {"activation": 7, **FIX}), ("acknowledged", {})):
+        happened = [("opened", {**OPENED, **FIX}), ("position", {"activation": 7, **FIX}), ("acknowledged", {})]
+        happened.append(("alarm_joined", {**OPENED, "activation": 8}))
+        for kind, data in happened:
             row = (INCIDENT, AT, kind, f"device:{DEVICE:08x}", json.dumps(data))
             conn.exec_driver_sql("INSERT INTO events (incident_id, at, kind, actor, data) VALUES (?, ?, ?, ?, ?)", row)
     engine.dispose()
@@ -55,7 +60,8 @@ def test_an_old_database_opens_and_goes_on(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{path}") as store:
         with store.read() as conn:
             assert migrations.current(conn) == migrations.HEAD
-            (alarm,) = conn.execute(sa.select(schema.alarms)).all()
+            assert conn.execute(sa.select(schema.incidents.c.raised)).scalar_one() == 1
+            alarm, _ = conn.execute(sa.select(schema.alarms).order_by(schema.alarms.c.activation)).all()
             assert (alarm.moved, alarm.doubtful, alarm.duress, alarm.cancelled_at) == (False, False, False, None)
             assert fold(history(conn, INCIDENT)).state == "acknowledged"
         book = Book(["police"], "test")
@@ -72,3 +78,5 @@ def test_an_old_database_opens_and_goes_on(tmp_path: Path) -> None:
             commands.ask(conn, DEVICE, LOCATE, b"", "administrator:root", AT)
             assert commands.devices_to_tell(conn, 10) == [DEVICE]
             assert troubles.lasting_count(conn) == 0
+        # What the old program wrote folds to what it left, and goes on with this one's events.
+        assert check(store).differences == []

@@ -21,7 +21,9 @@ from gateway.backends.webhook import POLICY, WebhookBackend
 from gateway.inbound.callbacks import routes
 from gateway.inbound.status_event import StatusData
 from gateway.incidents.book import Book
-from gateway.incidents.facts import DURESS, MISTAKE, MOVE_TELLS_M, STILL_IN_DANGER
+from gateway.incidents.cloudevents import TYPES, UPDATED_TYPE
+from gateway.incidents.facts import DURESS, MISTAKE, MOVE_TELLS_M, OTHERS_IN_DANGER, STILL_IN_DANGER
+from gateway.incidents.joining import SITE_RADIUS_M
 from gateway.incidents.stages import DISPOSITIONS
 from gateway.outbox import rows
 from gateway.outbox.breaker import OPEN_AFTER, PROBE_EVERY_S
@@ -112,8 +114,11 @@ def test_the_example_of_a_cancel_is_what_the_gateway_sends(store: Store) -> None
     assert {**sent, "data": shared} == shown
     assert sent["data"].keys() == opened["data"].keys()
     page = PAGE.read_text(encoding="utf-8")
-    for word in (MISTAKE, DURESS, STILL_IN_DANGER):
+    for word in (MISTAKE, DURESS, STILL_IN_DANGER, OTHERS_IN_DANGER):
         assert f"| `{word}` |" in page
+    for kind in (*TYPES.values(), UPDATED_TYPE):
+        assert f"`{kind}`" in page
+    assert f"within {SITE_RADIUS_M} metres of each other" in page
     assert f"{MOVE_TELLS_M} metres or more" in page
 
 
