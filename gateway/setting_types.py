@@ -64,6 +64,10 @@ def _path(text: str) -> str:
     return text
 
 
+def _optional_path(text: str) -> str:
+    return text and _path(text)
+
+
 def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -86,6 +90,7 @@ class Says:
 
 _Text = Annotated[str, Strict()]
 PathText = Annotated[_Text, AfterValidator(_path), Says("a folder's path")]
+OptionalPath = Annotated[_Text, AfterValidator(_optional_path), Says("a file's path, or empty")]
 Host = Annotated[_Text, AfterValidator(_host), Says("a host name or IP address")]
 OptionalHost = Annotated[_Text, AfterValidator(_optional_host), Says("a host name or IP address, or empty")]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535), Says("a whole number from 1 to 65535")]

@@ -27,6 +27,7 @@ from gateway.setting_types import (
     Host,
     Identifier,
     OptionalHost,
+    OptionalPath,
     OptionalPort,
     Password,
     PathText,
@@ -57,6 +58,9 @@ class GatewaySettings(_Section):
     data_dir: PathText = Field(default="var", description="Folder of database and broker files, from here")
     name: Identifier = Field(default="polres-semarang", description="Who this gateway is, in what backends get")
     time_zone: TimeZone = Field(default="Asia/Jakarta", description="The district's zone, for times that people read")
+    log_level: Annotated[Literal["debug", "info", "warning"], Says("debug, info or warning")] = Field(
+        default="info", description="How much the log says"
+    )
 
 
 class BrokerSettings(_Section):
@@ -82,6 +86,7 @@ class StoreSettings(_Section):
     """The database."""
 
     url: StoreUrl = Field(default="", description="Database URL; empty: SQLite, sigap.db in data_dir", repr=False)
+    master_key: OptionalPath = Field(default="", description="File of the master key; empty: master.key in data_dir")
 
 
 class BackendSettings(_Section):
@@ -105,8 +110,14 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     backends: tuple[BackendSettings, ...] = ()
 
+    _file: Path | None = PrivateAttr(default=None)
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def file(self) -> Path | None:
+        """Absolute; None for settings that were not loaded."""
+        return self._file
 
     @property
     def data_dir(self) -> Path:
@@ -115,8 +126,17 @@ class Settings(_Section):
 
     @property
     def store_url(self) -> str:
-        """What `open_store` takes."""
-        return self.store.url or f"sqlite:///{quote(str(self.data_dir / 'sigap.db'))}"
+        """What `open_store` takes: the database, and the master key where that is not beside it."""
+        url = self.store.url or f"sqlite:///{quote(str(self.data_dir / 'sigap.db'))}"
+        if not self.store.url and not self.store.master_key:
+            return url
+        return f"{url}{'&' if '?' in url else '?'}master_key={quote(str(self.master_key), safe='')}"
+
+    @property
+    def master_key(self) -> Path:
+        """Absolute. A relative one is seen from the settings file's folder."""
+        asked = self.store.master_key
+        return (self._folder / Path(asked).expanduser()).absolute() if asked else self.data_dir / "master.key"
 
     @property
     def broker_dir(self) -> Path:
@@ -127,6 +147,12 @@ class Settings(_Section):
     def device_broker_host(self) -> str:
         """What provisioning tells a device."""
         return self.broker.device_host or self.broker.host
+
+    def secrets(self) -> list[str]:
+        """Every value that must not be shown."""
+        parts = [(name, part) for name in SECTIONS for part in _parts(getattr(self, name))]
+        keys = [(part, key) for name, part in parts for key in type(part).model_fields if says(name, key).secret]
+        return [value for part, key in keys if (value := getattr(part, key))]
 
     def origin(self, key: str) -> str:
         """Where the value of a key such as broker.port comes from: a file, a variable, or `default`."""
@@ -140,6 +166,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "store": StoreSettings,
     "backends": BackendSettings,
 }
+
+
+def _parts(value: Any) -> tuple[BaseModel, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def says(section: str, key: str) -> Says:
@@ -161,7 +191,7 @@ def load_settings(path: Path | str = DEFAULT_PATH, environment: Mapping[str, str
     for name in names:
         if names.count(name) > 1:
             raise Problem(f"{path}: two [[backends]] have the name {name}", "Rename one of them", USAGE)
-    settings._folder, settings._origins = path.absolute().parent, origins
+    settings._file, settings._folder, settings._origins = path.absolute(), path.absolute().parent, origins
     return settings
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "gateway": "gateway.commands.gateway:gateway",
     "broker": "gateway.commands.broker:broker",
     "config": "gateway.commands.config:config",
+    "key": "gateway.commands.keys:key",
     "device": "gateway.commands.registry:device",
     "owner": "gateway.commands.registry:owner",
     "relative": "gateway.commands.registry:relative",

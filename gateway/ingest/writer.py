@@ -187,8 +187,8 @@ class Writer:
                 self._line.acknowledge(message)
         if effects.wakes:
             self._wake()
-        for line in effects.said:
-            log.info("%s", line)
+        for line, identity in effects.said:
+            log.info("%s", line, extra=identity)
 
 
 def sealed(answer: Answer) -> bytes:

@@ -107,6 +107,7 @@ class GatewayProcess:
             f'[[backends]]\nname = "police"\nurl = "http://127.0.0.1:{free_port()}/"\n'
             f'secret = "{SECRET}"\ncallback_secret = "{CALLBACK_SECRET}"\n'
         )
+        self.config.chmod(0o600)
         self.store = open_store(f"sqlite:///{folder / 'var' / 'sigap.db'}")
         self.process: subprocess.Popen[bytes] | None = None
 
