@@ -26,6 +26,8 @@ COMMANDS = {
     "broker": "gateway.commands.broker:broker",
     "config": "gateway.commands.config:config",
     "key": "gateway.commands.keys:key",
+    "backup": "gateway.commands.backup:backup",
+    "restore": "gateway.commands.backup:restore",
     "device": "gateway.commands.registry:device",
     "owner": "gateway.commands.registry:owner",
     "relative": "gateway.commands.registry:relative",

@@ -79,6 +79,14 @@ class Store:
         with contextlib.closing(_raw_connection(self.path)) as connection:
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if hard else 'PASSIVE'})").fetchall()
 
+    def copy_to(self, path: Path) -> None:
+        """Write SQLite's content as of one moment to a new file of mode 0600, while others go on writing; what was
+        deleted is not in it. https://www.sqlite.org/lang_vacuum.html#vacuuminto"""
+        assert self.path is not None
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # it takes an empty file
+        with self._explained(reading=True), contextlib.closing(_raw_connection(self.path)) as connection:
+            connection.execute("VACUUM INTO ?", (str(path),))
+
     def close(self) -> None:
         """Give back every connection. Safe to call twice."""
         self._closing.set()
