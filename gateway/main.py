@@ -22,6 +22,8 @@ from gateway.ingest.downlink import PREFIX, DeviceDestination
 from gateway.ingest.intake import Intake
 from gateway.ingest.link import Link
 from gateway.ingest.writer import Writer
+from gateway.operations import probes
+from gateway.operations.metrics import Measured, Metrics
 from gateway.outbox.engine import Outbox
 from gateway.private_files import narrow
 from gateway.relatives.destination import RelativesDestination
@@ -86,9 +88,12 @@ class Gateway:
         zone = ZoneInfo(settings.gateway.time_zone)
         self._desk = Desk(store, self._book, self._wake, zone, settings.gateway.name)
         self._commander = Commander(store, self._link)
-        self._writer = Writer(store, self._intake, self._link, self._book, self._wake)
+        self._metrics = Metrics(store, self._intake, self._link)
+        line = Measured(self._link, self._metrics.receipt_seconds)
+        self._writer = Writer(store, self._intake, line, self._book, self._wake)
+        probed = probes.routes(probes.Readiness(store, self._link, self._writer), self._metrics.text)
         routes = callbacks.routes(store, self._book, settings.backends, self._wake)
-        self._server = Server(build_app([*routes, *self._desk.routes()], self.health))
+        self._server = Server(build_app([*routes, *probed, *self._desk.routes()], self.health))
         self._outbox_runs = False
 
     async def run(self, listener: Any) -> None:
