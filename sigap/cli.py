@@ -26,6 +26,7 @@ COMMANDS = {
     "broker": "gateway.commands.broker:broker",
     "config": "gateway.commands.config:config",
     "key": "gateway.commands.keys:key",
+    "doctor": "gateway.commands.doctor:doctor",
     "backup": "gateway.commands.backup:backup",
     "restore": "gateway.commands.backup:restore",
     "device": "gateway.commands.registry:device",

@@ -115,7 +115,7 @@ class Metrics(Collector):
 
 def _totals(conn: sa.Connection) -> Iterable[Metric]:
     found: dict[str, CounterMetricFamily] = {}
-    for name, value in conn.execute(sa.select(counts.c.name, counts.c.value).order_by(counts.c.name)).tuples():
+    for name, value in conn.execute(sa.select(counts.c.name, counts.c.value).order_by(counts.c.name)):
         if name.startswith(QUARANTINE):
             metric, label, of = "sigap_messages_refused", "reason", name.removeprefix(QUARANTINE)
         elif name in TOTALS:
