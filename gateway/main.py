@@ -24,6 +24,7 @@ from gateway.ingest.link import Link
 from gateway.ingest.writer import Writer
 from gateway.operations import probes
 from gateway.operations.metrics import Measured, Metrics
+from gateway.operations.retention import Retention
 from gateway.outbox.engine import Outbox
 from gateway.private_files import narrow
 from gateway.relatives.destination import RelativesDestination
@@ -88,6 +89,7 @@ class Gateway:
         zone = ZoneInfo(settings.gateway.time_zone)
         self._desk = Desk(store, self._book, self._wake, zone, settings.gateway.name)
         self._commander = Commander(store, self._link)
+        self._retention = Retention(store, settings.retention)
         self._metrics = Metrics(store, self._intake, self._link)
         line = Measured(self._link, self._metrics.receipt_seconds)
         self._writer = Writer(store, self._intake, line, self._book, self._wake)
@@ -106,6 +108,7 @@ class Gateway:
         server = asyncio.create_task(self._server.serve([listener]), name="http")
         watch = asyncio.create_task(self._watch(), name="watch")
         commander = asyncio.create_task(self._commander.run(), name="commander")
+        retention = asyncio.create_task(self._retention.run(), name="retention")
         stopped = asyncio.create_task(stop.wait(), name="signal")
         self._outbox_runs = True
         self._writer.start()
@@ -113,11 +116,11 @@ class Gateway:
         http = self._settings.http
         log.info("the gateway %s runs, HTTP at %s:%d", self._settings.gateway.name, http.host, http.port)
         try:
-            parts = {outbox, server, watch, commander, stopped}
+            parts = {outbox, server, watch, commander, retention, stopped}
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._outbox_runs = False
-            await self._end(outbox, server, watch, commander, stopped)
+            await self._end(outbox, server, watch, commander, retention, stopped)
         for task in ended - {stopped}:
             raise Problem(f"the gateway's part {task.get_name()} ended", "See its log, and start it again") from (
                 task.exception()

@@ -24,8 +24,10 @@ from pydantic import (
 )
 
 from gateway.setting_types import (
+    Days,
     Host,
     Identifier,
+    Months,
     OptionalHost,
     OptionalPath,
     OptionalPort,
@@ -89,6 +91,16 @@ class StoreSettings(_Section):
     master_key: OptionalPath = Field(default="", description="File of the master key; empty: master.key in data_dir")
 
 
+class RetentionSettings(_Section):
+    """What is erased by itself, and when."""
+
+    incident_months: Months = Field(
+        default=0, description="Months until a closed incident loses its personal data; 0: never"
+    )
+    quarantine_days: Days = Field(default=90, description="Days until a refused message is deleted")
+    crash_days: Days = Field(default=180, description="Days until the last lines of a crashed device are deleted")
+
+
 class BackendSettings(_Section):
     """A police backend that gets the alarms. Repeat the section for more."""
 
@@ -108,6 +120,7 @@ class Settings(_Section):
     broker: BrokerSettings = BrokerSettings()
     http: HttpSettings = HttpSettings()
     store: StoreSettings = StoreSettings()
+    retention: RetentionSettings = RetentionSettings()
     backends: tuple[BackendSettings, ...] = ()
 
     _file: Path | None = PrivateAttr(default=None)
@@ -164,6 +177,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "broker": BrokerSettings,
     "http": HttpSettings,
     "store": StoreSettings,
+    "retention": RetentionSettings,
     "backends": BackendSettings,
 }
 

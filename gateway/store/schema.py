@@ -118,6 +118,7 @@ incidents = sa.Table(
     sa.Column("disposition", sa.Text),
     sa.Column("opened_at", sa.BigInteger, nullable=False),
     sa.Column("changed_at", sa.BigInteger, nullable=False),
+    sa.Column("erased_at", sa.BigInteger),  # its personal data was, as [retention] says
 )
 
 alarms = sa.Table(

@@ -108,7 +108,7 @@ def test_device_host_falls_back_to_host(file: Path):
     [
         ("[broker]\nprt = 1", {}, "FILE: [broker] has the unknown key prt. Did you mean port."),
         ("[brokr]\n", {}, "FILE: unknown key brokr. Did you mean broker."),
-        ("zzz = 1", {}, "FILE: unknown key zzz. Use one of gateway, broker, http, store, backends."),
+        ("zzz = 1", {}, "FILE: unknown key zzz. Use one of gateway, broker, http, store, retention, backends."),
         (
             '[broker]\nport = "1883"',
             {},

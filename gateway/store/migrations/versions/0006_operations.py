@@ -1,4 +1,5 @@
-"""Root keys are wrapped under the master key, which the store's opening has made before."""
+"""Root keys are wrapped under the master key, which the store's opening has made before; and when an incident lost its
+personal data."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ DEVICES = sa.table("devices", sa.column("id", sa.BigInteger), sa.column("root_ke
 
 
 def upgrade() -> None:
+    op.add_column("incidents", sa.Column("erased_at", sa.BigInteger(), nullable=True))
     conn = op.get_bind()
     if conn.dialect.name == "sqlite":
         conn.exec_driver_sql("PRAGMA secure_delete=ON")  # or the keys would stay in the file's free places
