@@ -78,10 +78,10 @@ class BrokerSettings(_Section):
 
 
 class HttpSettings(_Section):
-    """The gateway's HTTP server, which backends call back."""
+    """The gateway's HTTP server: the desk, backends' callbacks, health and metrics."""
 
-    host: Host = Field(default="127.0.0.1", description="Address it listens on")
-    port: Port = Field(default=8470, description="Port it listens on")
+    host: Host = Field(default="127.0.0.1", description="Address of the HTTP server: desk, callbacks, health")
+    port: Port = Field(default=8470, description="Port of the HTTP server")
 
 
 class StoreSettings(_Section):
@@ -107,8 +107,8 @@ class BackendSettings(_Section):
     kind: Annotated[Literal["webhook"], Says("webhook")] = Field(default="webhook", description="How it is spoken to")
     name: Identifier = Field(description="Its name, unique here, part of its callback URL")
     url: Url = Field(description="Where alarms are POSTed")
-    secret: WebhookSecret = Field(description="Signs what we send", repr=False)
-    callback_secret: WebhookSecret = Field(description="Verifies what it sends back", repr=False)
+    secret: WebhookSecret = Field(description="Signs what it is sent", repr=False)
+    callback_secret: WebhookSecret = Field(description="Verifies its callbacks", repr=False)
     timeout_s: Seconds = Field(default=10.0, description="How long one attempt may take")
     allow_private: YesNo = Field(default=True, description="Whether url may lead to a private or loopback address")
 
@@ -246,7 +246,9 @@ def _put_on_top(tree: dict[str, Any], origins: dict[str, str], environment: Mapp
         key = rest[0] if len(rest) == 1 else None
         model = SECTIONS.get(section)
         if model is None or key not in model.model_fields or (section == "backends") != (index is not None):
+            near = difflib.get_close_matches(variable, _variables(), 1, 0.8)
             todo = f"Unset it, or use {ENVIRONMENT_PREFIX}SECTION__KEY (for backends SIGAP_BACKENDS__0__KEY)"
+            todo = f"Did you mean {near[0]}" if near else todo
             raise Problem(f"the environment variable {variable} names no setting", todo, USAGE)
         target: Any = tree.setdefault(section, {} if index is None else [])
         if index is not None:
@@ -261,6 +263,12 @@ def _put_on_top(tree: dict[str, Any], origins: dict[str, str], environment: Mapp
             target[key] = _typed(section, key, environment[variable])
             origins[section if index is None else f"{section}.{index}"] = variable
             origins[f"{section}.{key}" if index is None else f"{section}.{index}.{key}"] = variable
+
+
+def _variables() -> list[str]:
+    names = {section: f"{section}__0" if section == "backends" else section for section in SECTIONS}
+    keys = [(names[section], key) for section, model in SECTIONS.items() for key in model.model_fields]
+    return [f"{ENVIRONMENT_PREFIX}{section}__{key}".upper() for section, key in keys]
 
 
 def _typed(section: str, key: str, text: str) -> Any:
@@ -282,6 +290,10 @@ def _problem(error: ValidationError, path: Path, origins: dict[str, str]) -> Pro
     if first["type"] == "extra_forbidden":
         choices = list(SECTIONS if len(location) == 1 else SECTIONS[section].model_fields)
         close = difflib.get_close_matches(key, choices, 1)
+        if not close and len(location) > 1:  # perhaps it is right, and its section wrong
+            elsewhere = [(other, name) for name, model in SECTIONS.items() for other in model.model_fields]
+            near = difflib.get_close_matches(key, [other for other, _ in elsewhere], 1, 0.8)
+            close = [f"{other} in [{name}]" for other, name in elsewhere if [other] == near]
         todo = f"Did you mean {close[0]}" if close else f"Use one of {', '.join(choices)}"
         what = f"unknown key {key}" if len(location) == 1 else f"{where} has the unknown key {key}"
     elif first["type"] == "missing":
