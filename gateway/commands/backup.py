@@ -15,6 +15,7 @@ from gateway.operations import restore as restoring
 from gateway.operations.backup import default_name, make_backup
 from gateway.settings import load_settings
 from gateway.store.engine import open_store
+from sigap.problem import USAGE, Problem
 
 
 @click.command()
@@ -41,23 +42,32 @@ def backup(out: Path | None, with_master_key: bool, config_path: Path, as_json: 
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--in-place", is_flag=True, help="No FILE: the database was restored by its own tools; make it go on.")
 @click.option("--replace", is_flag=True, help="Move a database that is there aside.")
 @click.option("--look", is_flag=True, help="Say what is in it, and change nothing.")
 @config_option
 @json_option
-def restore(file: Path, replace: bool, look: bool, config_path: Path, as_json: bool) -> None:
+def restore(file: Path | None, in_place: bool, replace: bool, look: bool, config_path: Path, as_json: bool) -> None:
     """Put the backup FILE in place. The gateway must not run; settings and keys that are there stay.
 
     \b
     sigap restore polres-semarang-20261126T031500Z.sigap-backup
     """
-    if look:
+    if (file is None) != in_place:
+        raise Problem("a backup is wanted, or --in-place", "`sigap restore FILE`", USAGE)
+    if look and file is not None:
         manifest = restoring.read_manifest(file)
         print_json(manifest) if as_json else _say(manifest)
         return
     if config_path.exists():
         listen(load_settings(config_path).http).close()  # a Problem while a gateway runs
+    if file is None:
+        with open_store(load_settings(config_path).store_url) as store:
+            went_on = restoring.go_on(store, now_us=now_us())
+        said = f"commands go on in epoch {went_on.epoch}; {went_on.given_up} were given up; everybody is logged out"
+        print_json({"epoch": went_on.epoch, "given_up": went_on.given_up}) if as_json else click.echo(said)
+        return
     done = restoring.restore(file, config_path, replace=replace, now_us=now_us())
     settings = load_settings(config_path)
     with open_store(settings.store_url) as store:

@@ -132,7 +132,8 @@ def _put(
     fresh.chmod(0o600)
     older = _newest_epoch(database, settings) if database.exists() else 0
     with open_store(f"{sqlite_url(fresh)}?master_key={beside}") as store:
-        _go_on(store, done, older, now_us)
+        went_on = go_on(store, older=older, now_us=now_us)
+        done.epoch, done.given_up = went_on.epoch, went_on.given_up
         store.checkpoint(hard=True)
     verify_database(fresh, beside)
     _put_files(settings, work, config, beside, done)
@@ -148,16 +149,26 @@ def _put(
     return done
 
 
-def _go_on(store: Store, done: Restored, older: int, now_us: int) -> None:
+@dataclass(frozen=True)
+class GoesOn:
+    """epoch: of commands from now on; given_up: commands."""
+
+    epoch: int
+    given_up: int
+
+
+def go_on(store: Store, *, older: int = 0, now_us: int) -> GoesOn:
+    """Make a database of the past fit to go on. older: an epoch of commands that was used after it was made."""
     with store.write() as conn:
-        done.given_up = commands.give_up_all(conn, now_us)
+        given_up = commands.give_up_all(conn, now_us)
         if older:  # a clock that was wrong once, or two restores of one backup
             known = sa.select(schema.downlink_epochs.c.epoch).where(schema.downlink_epochs.c.epoch == older)
             if conn.execute(known).first() is None:
                 conn.execute(schema.downlink_epochs.insert().values(epoch=older))
-        done.epoch = commands.begin_downlink_epoch(conn, now_us)
+        epoch = commands.begin_downlink_epoch(conn, now_us)
         conn.execute(schema.sessions.delete())
         count(conn, "store.restored")
+    return GoesOn(epoch, given_up)
 
 
 def _newest_epoch(database: Path, settings: Settings) -> int:

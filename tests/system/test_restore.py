@@ -146,6 +146,7 @@ def test_a_backup_holds_what_it_says_and_a_damaged_one_is_refused(
     again = run(gateway, "restore", made["file"], "--replace")
     assert again["epoch"] > restored["epoch"]
     assert Path(again["aside"]).exists()
+    assert run(gateway, "restore", "--in-place")["epoch"] > again["epoch"]
 
     content = bytearray(Path(made["file"]).read_bytes())
     at = content.rindex(device.name.encode())
