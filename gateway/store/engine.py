@@ -214,7 +214,8 @@ def _upgrade(store: Store, keyring: keys.Keyring) -> None:
     with store.write() as conn:
         migrations.upgrade(conn, where)
         _require_key(conn, keyring)
-    store.checkpoint(hard=True)  # what an upgrade overwrote (keys, once) is not to stay in the write-ahead log
+    if before is not None and before < WRAPPED_SINCE:
+        store.checkpoint(hard=True)  # the keys that were overwritten are not to stay in the write-ahead log
 
 
 def _require_key(conn: sa.Connection, keyring: keys.Keyring) -> None:
