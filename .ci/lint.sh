@@ -22,5 +22,6 @@ check "import rules" $bin/lint-imports --no-cache
 check "boards (generated)" $bin/python -m hardware.generate --check
 check "words (generated)" $bin/python -m sigap.firmware.names --check
 check "settings (generated)" $bin/python -m sigap.firmware.schema --check
+check "gateway's settings (generated)" $bin/python -m sigap.settings_page --check
 check "vectors (generated)" $bin/python tests/contract/make_vectors.py --check
 exit $failed

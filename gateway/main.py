@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
-import sys
-from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.backends.webhook import WebhookBackend
+from gateway.broker.certificates import AUTHORITY_KEY, KEY
+from gateway.broker.files import PASSWORDS
 from gateway.desk.pages import Desk
 from gateway.http import Server, build_app, listen
 from gateway.inbound import callbacks
@@ -23,7 +22,11 @@ from gateway.ingest.downlink import PREFIX, DeviceDestination
 from gateway.ingest.intake import Intake
 from gateway.ingest.link import Link
 from gateway.ingest.writer import Writer
+from gateway.operations import probes
+from gateway.operations.metrics import Measured, Metrics
+from gateway.operations.retention import Retention
 from gateway.outbox.engine import Outbox
+from gateway.private_files import narrow
 from gateway.relatives.destination import RelativesDestination
 from gateway.settings import Settings
 from gateway.store.engine import Store, open_store
@@ -34,26 +37,6 @@ log = logging.getLogger("sigap.gateway")
 WATCH_EVERY_S = 1.0
 
 
-class JsonLines(logging.Formatter):
-    """One JSON document a line: at, level, part, says, and the traceback when there is one."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {"at": at, "level": record.levelname.lower(), "part": record.name, "says": record.getMessage()}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def log_to_stderr() -> None:
-    """Structured logs on stderr, for this process."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    for talkative in ("uvicorn", "alembic", "apprise"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
-
-
 def run_gateway(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Problem for what keeps it from starting, or from going on."""
     if not settings.broker.password:
@@ -61,10 +44,25 @@ def run_gateway(settings: Settings) -> None:
         raise Problem("[broker] password is empty, so the gateway cannot log in at the broker", todo, USAGE)
     listener = listen(settings.http)
     try:
+        for said in close_to_others(settings):
+            log.warning("%s", said)
         with open_store(settings.store_url) as store:
             asyncio.run(Gateway(settings, store).run(listener))
     finally:
         listener.close()
+
+
+def close_to_others(settings: Settings) -> list[str]:
+    """Take other users' rights to what holds secrets away; a sentence for each that was open. Problem where that
+    cannot be done."""
+    broker = settings.broker_dir
+    found = [
+        ("the settings file", settings.file),
+        ("the folder of data", settings.data_dir),
+        ("the master key", settings.master_key),
+        *(("the broker's file", broker / name) for name in (PASSWORDS, AUTHORITY_KEY, KEY)),
+    ]
+    return [said for what, path in found if path is not None and (said := narrow(path, what)) is not None]
 
 
 class Gateway:
@@ -91,9 +89,13 @@ class Gateway:
         zone = ZoneInfo(settings.gateway.time_zone)
         self._desk = Desk(store, self._book, self._wake, zone, settings.gateway.name)
         self._commander = Commander(store, self._link)
-        self._writer = Writer(store, self._intake, self._link, self._book, self._wake)
+        self._retention = Retention(store, settings.retention)
+        self._metrics = Metrics(store, self._intake, self._link)
+        line = Measured(self._link, self._metrics.receipt_seconds)
+        self._writer = Writer(store, self._intake, line, self._book, self._wake)
+        probed = probes.routes(probes.Readiness(store, self._link, self._writer), self._metrics.text)
         routes = callbacks.routes(store, self._book, settings.backends, self._wake)
-        self._server = Server(build_app([*routes, *self._desk.routes()], self.health))
+        self._server = Server(build_app([*routes, *probed, *self._desk.routes()], self.health))
         self._outbox_runs = False
 
     async def run(self, listener: Any) -> None:
@@ -106,6 +108,7 @@ class Gateway:
         server = asyncio.create_task(self._server.serve([listener]), name="http")
         watch = asyncio.create_task(self._watch(), name="watch")
         commander = asyncio.create_task(self._commander.run(), name="commander")
+        retention = asyncio.create_task(self._retention.run(), name="retention")
         stopped = asyncio.create_task(stop.wait(), name="signal")
         self._outbox_runs = True
         self._writer.start()
@@ -113,11 +116,11 @@ class Gateway:
         http = self._settings.http
         log.info("the gateway %s runs, HTTP at %s:%d", self._settings.gateway.name, http.host, http.port)
         try:
-            parts = {outbox, server, watch, commander, stopped}
+            parts = {outbox, server, watch, commander, retention, stopped}
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._outbox_runs = False
-            await self._end(outbox, server, watch, commander, stopped)
+            await self._end(outbox, server, watch, commander, retention, stopped)
         for task in ended - {stopped}:
             raise Problem(f"the gateway's part {task.get_name()} ended", "See its log, and start it again") from (
                 task.exception()

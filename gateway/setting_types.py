@@ -64,6 +64,10 @@ def _path(text: str) -> str:
     return text
 
 
+def _optional_path(text: str) -> str:
+    return text and _path(text)
+
+
 def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -86,6 +90,7 @@ class Says:
 
 _Text = Annotated[str, Strict()]
 PathText = Annotated[_Text, AfterValidator(_path), Says("a folder's path")]
+OptionalPath = Annotated[_Text, AfterValidator(_optional_path), Says("a file's path, or empty")]
 Host = Annotated[_Text, AfterValidator(_host), Says("a host name or IP address")]
 OptionalHost = Annotated[_Text, AfterValidator(_optional_host), Says("a host name or IP address, or empty")]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535), Says("a whole number from 1 to 65535")]
@@ -105,6 +110,8 @@ WebhookSecret = Annotated[
 ]
 TimeZone = Annotated[_Text, AfterValidator(_time_zone), Says("a time zone of the IANA list, such as Asia/Jakarta")]
 Seconds = Annotated[float, Strict(), Field(gt=0, le=60), Says("seconds, more than 0 and at most 60")]
+Months = Annotated[int, Strict(), Field(ge=0, le=600), Says("a whole number of months up to 600; 0: for ever")]
+Days = Annotated[int, Strict(), Field(ge=1, le=3650), Says("a whole number of days from 1 to 3650")]
 YesNo = Annotated[bool, Strict(), Says("true or false")]
 # A database URL may hold a password.
 StoreUrl = Annotated[_Text, AfterValidator(_line), Says("a database URL, or empty", secret=True)]

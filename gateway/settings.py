@@ -24,9 +24,12 @@ from pydantic import (
 )
 
 from gateway.setting_types import (
+    Days,
     Host,
     Identifier,
+    Months,
     OptionalHost,
+    OptionalPath,
     OptionalPort,
     Password,
     PathText,
@@ -57,6 +60,9 @@ class GatewaySettings(_Section):
     data_dir: PathText = Field(default="var", description="Folder of database and broker files, from here")
     name: Identifier = Field(default="polres-semarang", description="Who this gateway is, in what backends get")
     time_zone: TimeZone = Field(default="Asia/Jakarta", description="The district's zone, for times that people read")
+    log_level: Annotated[Literal["debug", "info", "warning"], Says("debug, info or warning")] = Field(
+        default="info", description="How much the log says"
+    )
 
 
 class BrokerSettings(_Section):
@@ -72,16 +78,27 @@ class BrokerSettings(_Section):
 
 
 class HttpSettings(_Section):
-    """The gateway's HTTP server, which backends call back."""
+    """The gateway's HTTP server: the desk, backends' callbacks, health and metrics."""
 
-    host: Host = Field(default="127.0.0.1", description="Address it listens on")
-    port: Port = Field(default=8470, description="Port it listens on")
+    host: Host = Field(default="127.0.0.1", description="Address of the HTTP server: desk, callbacks, health")
+    port: Port = Field(default=8470, description="Port of the HTTP server")
 
 
 class StoreSettings(_Section):
     """The database."""
 
     url: StoreUrl = Field(default="", description="Database URL; empty: SQLite, sigap.db in data_dir", repr=False)
+    master_key: OptionalPath = Field(default="", description="File of the master key; empty: master.key in data_dir")
+
+
+class RetentionSettings(_Section):
+    """What is erased by itself, and when."""
+
+    incident_months: Months = Field(
+        default=0, description="Months until a closed incident loses its personal data; 0: never"
+    )
+    quarantine_days: Days = Field(default=90, description="Days until a refused message is deleted")
+    crash_days: Days = Field(default=180, description="Days until the last lines of a crashed device are deleted")
 
 
 class BackendSettings(_Section):
@@ -90,8 +107,8 @@ class BackendSettings(_Section):
     kind: Annotated[Literal["webhook"], Says("webhook")] = Field(default="webhook", description="How it is spoken to")
     name: Identifier = Field(description="Its name, unique here, part of its callback URL")
     url: Url = Field(description="Where alarms are POSTed")
-    secret: WebhookSecret = Field(description="Signs what we send", repr=False)
-    callback_secret: WebhookSecret = Field(description="Verifies what it sends back", repr=False)
+    secret: WebhookSecret = Field(description="Signs what it is sent", repr=False)
+    callback_secret: WebhookSecret = Field(description="Verifies its callbacks", repr=False)
     timeout_s: Seconds = Field(default=10.0, description="How long one attempt may take")
     allow_private: YesNo = Field(default=True, description="Whether url may lead to a private or loopback address")
 
@@ -103,10 +120,17 @@ class Settings(_Section):
     broker: BrokerSettings = BrokerSettings()
     http: HttpSettings = HttpSettings()
     store: StoreSettings = StoreSettings()
+    retention: RetentionSettings = RetentionSettings()
     backends: tuple[BackendSettings, ...] = ()
 
+    _file: Path | None = PrivateAttr(default=None)
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def file(self) -> Path | None:
+        """Absolute; None for settings that were not loaded."""
+        return self._file
 
     @property
     def data_dir(self) -> Path:
@@ -115,8 +139,17 @@ class Settings(_Section):
 
     @property
     def store_url(self) -> str:
-        """What `open_store` takes."""
-        return self.store.url or f"sqlite:///{quote(str(self.data_dir / 'sigap.db'))}"
+        """What `open_store` takes: the database, and the master key where that is not beside it."""
+        url = self.store.url or f"sqlite:///{quote(str(self.data_dir / 'sigap.db'))}"
+        if not self.store.url and not self.store.master_key:
+            return url
+        return f"{url}{'&' if '?' in url else '?'}master_key={quote(str(self.master_key), safe='')}"
+
+    @property
+    def master_key(self) -> Path:
+        """Absolute. A relative one is seen from the settings file's folder."""
+        asked = self.store.master_key
+        return (self._folder / Path(asked).expanduser()).absolute() if asked else self.data_dir / "master.key"
 
     @property
     def broker_dir(self) -> Path:
@@ -128,6 +161,12 @@ class Settings(_Section):
         """What provisioning tells a device."""
         return self.broker.device_host or self.broker.host
 
+    def secrets(self) -> list[str]:
+        """Every value that must not be shown."""
+        parts = [(name, part) for name in SECTIONS for part in _parts(getattr(self, name))]
+        keys = [(part, key) for name, part in parts for key in type(part).model_fields if says(name, key).secret]
+        return [value for part, key in keys if (value := getattr(part, key))]
+
     def origin(self, key: str) -> str:
         """Where the value of a key such as broker.port comes from: a file, a variable, or `default`."""
         return self._origins.get(key, "default")
@@ -138,8 +177,13 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "broker": BrokerSettings,
     "http": HttpSettings,
     "store": StoreSettings,
+    "retention": RetentionSettings,
     "backends": BackendSettings,
 }
+
+
+def _parts(value: Any) -> tuple[BaseModel, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def says(section: str, key: str) -> Says:
@@ -161,7 +205,7 @@ def load_settings(path: Path | str = DEFAULT_PATH, environment: Mapping[str, str
     for name in names:
         if names.count(name) > 1:
             raise Problem(f"{path}: two [[backends]] have the name {name}", "Rename one of them", USAGE)
-    settings._folder, settings._origins = path.absolute().parent, origins
+    settings._file, settings._folder, settings._origins = path.absolute(), path.absolute().parent, origins
     return settings
 
 
@@ -202,7 +246,9 @@ def _put_on_top(tree: dict[str, Any], origins: dict[str, str], environment: Mapp
         key = rest[0] if len(rest) == 1 else None
         model = SECTIONS.get(section)
         if model is None or key not in model.model_fields or (section == "backends") != (index is not None):
+            near = difflib.get_close_matches(variable, _variables(), 1, 0.8)
             todo = f"Unset it, or use {ENVIRONMENT_PREFIX}SECTION__KEY (for backends SIGAP_BACKENDS__0__KEY)"
+            todo = f"Did you mean {near[0]}" if near else todo
             raise Problem(f"the environment variable {variable} names no setting", todo, USAGE)
         target: Any = tree.setdefault(section, {} if index is None else [])
         if index is not None:
@@ -217,6 +263,12 @@ def _put_on_top(tree: dict[str, Any], origins: dict[str, str], environment: Mapp
             target[key] = _typed(section, key, environment[variable])
             origins[section if index is None else f"{section}.{index}"] = variable
             origins[f"{section}.{key}" if index is None else f"{section}.{index}.{key}"] = variable
+
+
+def _variables() -> list[str]:
+    names = {section: f"{section}__0" if section == "backends" else section for section in SECTIONS}
+    keys = [(names[section], key) for section, model in SECTIONS.items() for key in model.model_fields]
+    return [f"{ENVIRONMENT_PREFIX}{section}__{key}".upper() for section, key in keys]
 
 
 def _typed(section: str, key: str, text: str) -> Any:
@@ -238,6 +290,10 @@ def _problem(error: ValidationError, path: Path, origins: dict[str, str]) -> Pro
     if first["type"] == "extra_forbidden":
         choices = list(SECTIONS if len(location) == 1 else SECTIONS[section].model_fields)
         close = difflib.get_close_matches(key, choices, 1)
+        if not close and len(location) > 1:  # perhaps it is right, and its section wrong
+            elsewhere = [(other, name) for name, model in SECTIONS.items() for other in model.model_fields]
+            near = difflib.get_close_matches(key, [other for other, _ in elsewhere], 1, 0.8)
+            close = [f"{other} in [{name}]" for other, name in elsewhere if [other] == near]
         todo = f"Did you mean {close[0]}" if close else f"Use one of {', '.join(choices)}"
         what = f"unknown key {key}" if len(location) == 1 else f"{where} has the unknown key {key}"
     elif first["type"] == "missing":

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from gateway.commands.options import config_option
-from gateway.main import log_to_stderr, run_gateway
+from gateway.logs import log_to_stderr
+from gateway.main import run_gateway
 from gateway.settings import load_settings
 
 
@@ -25,5 +26,5 @@ def gateway(config_path: Path) -> None:
     sigap gateway --config /etc/sigap/sigap.toml
     """
     settings = load_settings(config_path)
-    log_to_stderr()
+    log_to_stderr(settings.gateway.log_level, settings.secrets())
     run_gateway(settings)

@@ -68,7 +68,10 @@ class Effects:
     answers: list[Answer] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)  # after every answer
     wakes: bool = False  # there is something new in the outbox
-    said: list[str] = field(default_factory=list)  # for the log
+    said: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # for the log, with whose it is
+
+    def say(self, text: str, device: Device, **identity: str) -> None:
+        self.said.append((text, {"device": topics.device_name(device.id), **identity}))
 
 
 class Batch:
@@ -140,7 +143,8 @@ class Batch:
         self.effects.wakes = self.effects.wakes or taken.wakes
         if taken.new:
             alarm_name = alarm_id(device.id, alarm.activation)
-            self.effects.said.append(f"alarm {alarm_name} of {device.name}, incident {taken.incident_id}")
+            text = f"alarm {alarm_name} of {device.name}, incident {taken.incident_id}"
+            self.effects.say(text, device, alarm=alarm_name, incident=taken.incident_id)
         self._answer(device, header, alarm.activation, taken.stage_to_tell)
 
     def _take_cancel(self, message: Uplink, device: Device, header: Header, cancel: Cancel) -> None:
@@ -153,7 +157,7 @@ class Batch:
         if taken.new:
             under = " under duress" if cancel.duress else ""
             alarm_name = alarm_id(device.id, cancel.activation)
-            self.effects.said.append(f"alarm {alarm_name} of {device.name} is cancelled{under}")
+            self.effects.say(f"alarm {alarm_name} of {device.name} is cancelled{under}", device, alarm=alarm_name)
         self._answer(device, header, cancel.activation, None)
 
     def _take_heartbeat(self, message: Uplink, device: Device, header: Header, beat: Heartbeat) -> None:
@@ -175,7 +179,7 @@ class Batch:
         if happened is not None:
             self._counts[troubles.CHANGES] += 1
             kind = troubles.kind_name(trouble.kind)
-            self.effects.said.append(f"trouble of {device.name} {happened}: {kind} ({trouble.value})")
+            self.effects.say(f"trouble of {device.name} {happened}: {kind} ({trouble.value})", device)
         self._answer(device, header, 0, None)
 
     def _take_report(self, message: Uplink, device: Device, header: Header, report: Report) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -61,6 +62,7 @@ class Writer:
         self._unwritten: Counter[str] = Counter()
         self._failing: str | None = None
         self._fault: str | None = None
+        self._busy_since: float | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -80,6 +82,12 @@ class Writer:
         """The thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def busy_s(self) -> float:
+        """How long it has been at the batch at hand; 0 when it has none."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
     def health(self) -> dict[str, Any]:
         """{"ok", "waiting": messages not yet taken, "error": why nothing can be committed now, or null}"""
         error = self._failing or self._fault
@@ -93,7 +101,9 @@ class Writer:
                 messages = self._intake.drain(BATCH)
                 if not messages and self._intake.closed:
                     return
+                self._busy_since = time.monotonic()
                 self._settle(messages)
+                self._busy_since = None
                 if self._intake.take_debt():
                     self._line.renew()
         except Exception as error:
@@ -187,8 +197,8 @@ class Writer:
                 self._line.acknowledge(message)
         if effects.wakes:
             self._wake()
-        for line in effects.said:
-            log.info("%s", line)
+        for line, identity in effects.said:
+            log.info("%s", line, extra=identity)
 
 
 def sealed(answer: Answer) -> bytes:

@@ -141,7 +141,7 @@ class Lane:
         except TimeoutError:
             outcome = Outcome(done=False, error=f"the attempt was cut off after {limit_s:g} s")
         except Exception as error:
-            log.exception("the attempt to tell %s failed unforeseen", delivery.destination)
+            log.exception("the attempt to tell %s failed unforeseen", delivery.destination, extra=delivery.identity)
             outcome = Outcome(done=False, error=f"unforeseen: {type(error).__name__}: {error}")
         came_back = self._note(delivery, outcome)
         if outcome.done:
@@ -175,8 +175,10 @@ class Lane:
         except (OperationalError, StoreProblem):
             raise
         except Exception as error:
-            log.exception("%s has delivery %s, but what follows from it failed", delivery.destination, delivery.id)
+            text = "%s has delivery %s, but what follows from it failed"
+            log.exception(text, delivery.destination, delivery.id, extra=delivery.identity)
             return Outcome(done=False, error=f"what follows from success failed: {type(error).__name__}: {error}")
+        log.info("%s was told", delivery.destination, extra=delivery.identity)
         if outcome.effect is not None:
             self._wake_all()  # the effect may have put deliveries to others into the outbox
         return outcome
@@ -192,7 +194,8 @@ class Lane:
             where = f"{delivery.destination} has not been told of incident {delivery.incident_id}"
             self._shout(f"{where} after {attempts} attempts: {error}")
         elif attempts == 1:
-            log.warning("%s was not told of %s: %s", delivery.destination, delivery.incident_id, error)
+            text = "%s was not told of %s: %s"
+            log.warning(text, delivery.destination, delivery.incident_id, error, extra=delivery.identity)
 
         def settle(conn: Connection) -> None:
             now_us = self._clock()

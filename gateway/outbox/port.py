@@ -23,6 +23,15 @@ class Delivery:
     attempts: int  # how many have begun, this one included
     created_at: int
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """Whose it is, for the log (`extra`): the incident's, and the alarm's where it is about one."""
+        found = {"incident": self.incident_id, "delivery": self.id, "destination": self.destination}
+        if "activation" in self.payload:
+            return {**found, "alarm": f"{self.payload['device']}-{self.payload['activation']}"}
+        alarms = self.payload.get("data", {}).get("alarms") or ()
+        return {**found, "alarm": alarms[0]["alarm"]} if len(alarms) == 1 else found
+
 
 @dataclass(frozen=True)
 class Outcome:

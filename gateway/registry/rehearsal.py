@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from gateway.store.engine import Store
+from gateway.store.keys import attach, keyring_of
 from gateway.store.schema import devices, metadata, operators, owners, relatives, units
 from sigap.problem import Problem
 
@@ -59,6 +60,7 @@ class Rehearsal:
 def rehearsal(store: Store) -> Iterator[Rehearsal]:
     """A copy of the registry as it is now, without its secrets."""
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    attach(engine, keyring_of(store.engine.dialect))  # what is new goes to the store wrapped under the same key
     known: dict[sa.Table, dict[int, object]] = {}
     try:
         with engine.begin() as copy:

@@ -22,13 +22,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from gateway.store import migrations
+from gateway.store import keys, migrations
 from gateway.store.problems import StoreProblem, explain
 from sigap.problem import USAGE, Problem, missing
 
 BUSY_LIMIT_S = 5.0  # how long a transaction waits for another process's
 MAX_CONNECTIONS = 16
 CHECKPOINT_EVERY_S = 1.0
+WRAPPED_SINCE = "0006"  # the revision that wraps root keys
 CHECKPOINT_BYTES = 4 << 20  # a write-ahead log longer than this is copied back by the checkpoint thread
 CHECKPOINT_RESTART_BYTES = 16 << 20  # beyond this our writers wait a moment, so that it can begin anew
 CHECKPOINT_HARD_BYTES = 128 << 20  # and beyond this it is emptied even though writers must wait for it
@@ -78,6 +79,14 @@ class Store:
             return
         with contextlib.closing(_raw_connection(self.path)) as connection:
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if hard else 'PASSIVE'})").fetchall()
+
+    def copy_to(self, path: Path) -> None:
+        """Write SQLite's content as of one moment to a new file of mode 0600, while others go on writing; what was
+        deleted is not in it. https://www.sqlite.org/lang_vacuum.html#vacuuminto"""
+        assert self.path is not None
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # it takes an empty file
+        with self._explained(reading=True), contextlib.closing(_raw_connection(self.path)) as connection:
+            connection.execute("VACUUM INTO ?", (str(path),))
 
     def close(self) -> None:
         """Give back every connection. Safe to call twice."""
@@ -154,8 +163,9 @@ def sqlite_url(path: Path) -> str:
 def open_store(url: str) -> Store:
     """Open the database at `url`, making and upgrading it as needed.
 
-    url: `sqlite:////absolute/path` or `postgresql+driver://…`. Raises Problem: no such driver, unwritable
-    folder, full disk, not a database, another program's, a newer schema.
+    url: `sqlite:////absolute/path` or `postgresql+driver://…`, with `?master_key=/its/file` where that is not
+    master.key beside SQLite's file (gateway.store.keys). Raises Problem: no such driver, unwritable folder, full
+    disk, not a database, another program's, a newer schema, a master key that is missing or another store's.
     """
     try:
         parsed = sa.make_url(url)
@@ -165,6 +175,8 @@ def open_store(url: str) -> Store:
             "Set [store] url, such as sqlite:////var/lib/sigap/sigap.db",
             USAGE,
         ) from error
+    master_key = parsed.query.get("master_key")
+    parsed = parsed.difference_update_query(["master_key"])
     path = _prepare_file(parsed) if parsed.get_backend_name() == "sqlite" else None
     options: dict[str, Any] = {"pool_size": MAX_CONNECTIONS, "max_overflow": 0}
     if path is not None:
@@ -186,21 +198,47 @@ def open_store(url: str) -> Store:
         event.listen(engine, "begin", _begin_sqlite)
     store = Store(engine, path)
     try:
-        _upgrade(store)
+        keyring = keys.Keyring(_master_key(master_key, path))
+        keys.attach(engine, keyring)
+        _upgrade(store, keyring)
     except BaseException:
         store.close()
         raise
     return store
 
 
-def _upgrade(store: Store) -> None:
+def _upgrade(store: Store, keyring: keys.Keyring) -> None:
     where = str(store.path) if store.path else store.engine.url.render_as_string(hide_password=True)
     with store.read() as conn:
-        if migrations.current(conn) == migrations.HEAD:
+        before = migrations.current(conn)
+        if before == migrations.HEAD:
+            _require_key(conn, keyring)
             return
+    if before is None or before < WRAPPED_SINCE:
+        keyring.make()  # nothing is wrapped yet
     importlib.import_module("alembic.command")  # a second on a slow machine: not while others wait for the lock
     with store.write() as conn:
         migrations.upgrade(conn, where)
+        _require_key(conn, keyring)
+    if before is not None and before < WRAPPED_SINCE:
+        store.checkpoint(hard=True)  # the keys that were overwritten are not to stay in the write-ahead log
+
+
+def _require_key(conn: sa.Connection, keyring: keys.Keyring) -> None:
+    """Whether the master key is that of this store; a store without devices takes any, and makes one."""
+    some = conn.execute(sa.text("SELECT root_key FROM devices LIMIT 8")).scalars().all()
+    if not some:
+        keyring.make()
+    elif not any(keyring.knows(bytes(wrapped)) for wrapped in some):  # one damaged row keeps nobody out
+        keyring.require(bytes(some[0]))
+
+
+def _master_key(asked: object, path: Path | None) -> Path:
+    if isinstance(asked, str):
+        return Path(asked)
+    if path is None:
+        raise Problem("it is not said where the master key is", "Set [store] master_key to its file", USAGE)
+    return path.with_name(keys.FILE)
 
 
 def _prepare_file(url: sa.URL) -> Path:

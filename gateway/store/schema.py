@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from gateway.store.keys import Wrapped
+
 # Names for constraints, so that migrations can refer to them on every database.
 metadata = sa.MetaData(
     naming_convention={
@@ -52,7 +54,7 @@ devices = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),  # the u32 of the wire
     sa.Column("name", sa.Text, nullable=False, unique=True),
-    sa.Column("root_key", sa.LargeBinary, nullable=False),
+    sa.Column("root_key", Wrapped, nullable=False),
     sa.Column("owner_id", sa.ForeignKey("owners.id"), index=True),
     sa.Column("silent", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("site_name", sa.Text),
@@ -124,6 +126,7 @@ incidents = sa.Table(
     sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),  # of a revoked device: told to no backend
     sa.Column("raised", sa.Integer, nullable=False, server_default="0"),  # presses that joined and nobody has seen
     sa.Column("promised", sa.Boolean, nullable=False, server_default=sa.false()),  # its light says sent, and nobody is
+    sa.Column("erased_at", sa.BigInteger),  # its personal data was, as [retention] says
 )
 
 alarms = sa.Table(

@@ -146,6 +146,14 @@ def give_up_old(conn: sa.Connection, now_us: int) -> None:
         _give_up(conn, row, now_us)
 
 
+def give_up_all(conn: sa.Connection, now_us: int) -> int:
+    """Give up whatever is under way, and return how much: after a restore, devices may have done later ones."""
+    under_way = conn.execute(sa.select(commands).where(commands.c.state.in_(UNDER_WAY))).all()
+    for row in under_way:
+        _give_up(conn, row, now_us)
+    return len(under_way)
+
+
 def take_answer(conn: sa.Connection, device_id: int, report: Report, received_at: int) -> bool:
     """Take what a device says of a command; False when it was answered before, or is not known here."""
     asked = (commands.c.device_id == device_id, commands.c.counter == report.ref)

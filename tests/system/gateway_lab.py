@@ -107,6 +107,7 @@ class GatewayProcess:
             f'[[backends]]\nname = "police"\nurl = "http://127.0.0.1:{free_port()}/"\n'
             f'secret = "{SECRET}"\ncallback_secret = "{CALLBACK_SECRET}"\n'
         )
+        self.config.chmod(0o600)
         self.store = open_store(f"sqlite:///{folder / 'var' / 'sigap.db'}")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -181,6 +182,7 @@ class Button:
     def __init__(self, device: Device, port: int) -> None:
         self.device, self.name = device, topics.device_name(device.id)
         self.epoch, self.counter, self.activation = secrets.randbits(32), 0, 0
+        self.frames: list[bytes] = []  # everything that came down, as it came
         self.heard: queue.Queue[tuple[str, int, int]] = queue.Queue()
         self.commands: queue.Queue[tuple[Header, Command]] = queue.Queue()
         self.times: queue.Queue[tuple[int, int, int]] = queue.Queue()  # what unpack_time says
@@ -197,6 +199,7 @@ class Button:
         assert up.wait(LIMIT_S), "the button could not subscribe"
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self.frames.append(message.payload)
         header, body = open_frame(downlink_key(self.device.root_key, self.device.id), message.payload)
         if header.type == COMMAND:
             command = unpack_command(body)

@@ -19,6 +19,7 @@ from gateway.registry.devices import Device, add_device, get_device, list_device
 from gateway.registry.people import add_owner, add_relative
 from gateway.store import schema
 from gateway.store.engine import open_store
+from gateway.store.keys import FILE
 from panic_wire.frames import ALARM, Alarm, Cancel, Header
 from panic_wire.topics import device_name
 
@@ -59,6 +60,7 @@ class Town:
 
     def __init__(self, path: Path) -> None:
         shutil.copy(_built(), path)
+        shutil.copy(_built().with_name(FILE), path.with_name(FILE))
         self.store, self.counter = open_store(f"sqlite:///{path}"), 0
         with self.store.read() as conn:
             self.devices: dict[str, Device] = {one.name: one for one in list_devices(conn)}

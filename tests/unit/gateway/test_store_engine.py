@@ -105,7 +105,7 @@ def test_files_are_for_their_owner_only(store: Store, path: Path):
     with store.write() as conn:
         conn.execute(counts.insert().values(name="a", value=1))
     names = sorted(file.name for file in path.parent.iterdir())
-    assert names == ["sigap.db", "sigap.db-shm", "sigap.db-wal"]
+    assert names == ["master.key", "sigap.db", "sigap.db-shm", "sigap.db-wal"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 

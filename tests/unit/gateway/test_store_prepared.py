@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from gateway.store.keys import Keyring, attach
 from gateway.store.prepared import MOST_SHAPES, prepared
 from gateway.store.schema import counts, devices, metadata, owners
 
@@ -20,6 +21,9 @@ TOUCH = devices.update().where(devices.c.id == sa.bindparam("device"), devices.c
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'some.db'}")
+    keyring = Keyring(tmp_path / "master.key")
+    keyring.make()
+    attach(engine, keyring)
     metadata.create_all(engine, [owners, devices, counts])
     yield engine
     engine.dispose()

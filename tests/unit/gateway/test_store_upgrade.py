@@ -19,12 +19,12 @@ from gateway.store.engine import open_store
 from gateway.supervision import commands, troubles
 from panic_wire.frames import ALARM_UPDATE, LOCATE, Alarm, Cancel, Header
 
+KEY = bytes(range(0x60, 0x70))
 DEVICE, INCIDENT, AT = 0xA1B2, "01a3f4e2-9c62-7000-8000-000000000001", 1_790_000_000_000_000
 FIX = {"lat_e7": -69_900_000, "lon_e7": 1_104_200_000, "accuracy_m": 8, "fix_at": AT}
 OPENED = {"activation": 7, "pressed_at": AT, "age_is_minimum": False, "silent": False, "bearer": "wifi", "gesture": 1}
 OLD = [
-    "INSERT INTO devices (id, name, root_key, created_at, online) "
-    f"VALUES ({DEVICE}, 'shop-1', x'{bytes(16).hex()}', 1, 1)",
+    f"INSERT INTO devices (id, name, root_key, created_at, online) VALUES ({DEVICE}, 'shop-1', x'{KEY.hex()}', 1, 1)",
     "INSERT INTO incidents (id, device_id, state, opened_at, changed_at) "
     f"VALUES ('{INCIDENT}', {DEVICE}, 'acknowledged', {AT}, {AT})",
     "INSERT INTO alarms (device_id, activation, incident_id, pressed_at, received_at, bearer, epoch, counter, "
@@ -64,10 +64,12 @@ def test_an_old_database_opens_and_goes_on(tmp_path: Path) -> None:
             alarm, _ = conn.execute(sa.select(schema.alarms).order_by(schema.alarms.c.activation)).all()
             assert (alarm.moved, alarm.doubtful, alarm.duress, alarm.cancelled_at) == (False, False, False, None)
             assert fold(history(conn, INCIDENT)).state == "acknowledged"
+        assert all(KEY not in file.read_bytes() for file in tmp_path.iterdir() if file.suffix != ".key")
         book = Book(["police"], "test")
         with store.write() as conn:
             device = get_device(conn, DEVICE)
             assert device is not None
+            assert device.root_key == KEY
             # Backends know the position of the old database: one that is near it is no news.
             same = Alarm(7, age_ms=60_000, lat_e7=FIX["lat_e7"] + 100, lon_e7=FIX["lon_e7"], accuracy_m=8, fix_age_s=0)
             header = Header(ALARM_UPDATE, 0, DEVICE, 3, 70)
