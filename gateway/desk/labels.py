@@ -24,6 +24,7 @@ STATES = {
     "relatives": _("a relative was told"),
     "cancelled": _("the person says that it was a mistake"),
     "alarm_left": _("goes on in another incident"),
+    "not_accepted": _("NOT ACCEPTED in time by the police's system"),
 }
 CANCELS = {
     "duress": _("DURESS"),
@@ -44,6 +45,7 @@ DISPOSITIONS = {
     "exercise": _("exercise"),
     "unfounded": _("unfounded"),
 }
+RELATIVE, BUTTON = _("a relative"), _("the button")
 ACTORS = {
     "device": _("the button"),
     "backend": _("the police's system"),
@@ -60,6 +62,14 @@ def actor_words(actor: str, translate: Translate) -> str:
     if kind == "backend":
         return f"{translate(ACTORS[kind])} ({name})"
     return translate(ACTORS.get(kind, kind))
+
+
+def destination_words(name: str, translate: Translate) -> str:
+    """Who is told, for a person."""
+    kind, _colon, rest = name.partition(":")
+    if kind == "relative":
+        return f"{translate(RELATIVE)} ({rest})"
+    return f"{translate(BUTTON)} ({rest})" if kind == "device" else actor_words(name, translate)
 
 
 def event_words(kind: str, data: dict[str, Any], translate: Translate) -> str:

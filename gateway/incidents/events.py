@@ -9,6 +9,7 @@ Data by kind; times in microseconds UTC:
 - cancelled: activation, cancelled_at, duress. alarm_left: activation, incident (where it goes on)
 - accepted, acknowledged, dispatched, on_scene, closed: what the actor said (closed: disposition)
 - told: activation, stage. refused: stage, state. relatives: relative (name), change (what they were told of)
+- not_accepted: after_s, how long no backend had accepted it when that was noticed
 """
 
 from __future__ import annotations

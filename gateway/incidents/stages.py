@@ -21,7 +21,8 @@ DISPOSITIONS = ("genuine", "false", "test", "exercise", "unfounded")
 # Kinds of events (`events.kind`).
 OPENED, ALARM_JOINED, POSITION, PRESS_TIME = "opened", "alarm_joined", "position", "press_time"
 CANCELLED, ALARM_LEFT = "cancelled", "alarm_left"
-TOLD, REFUSED, RELATIVES = "told", "refused", "relatives"  # kept for the audit; they change nothing
+# Kept for the audit; they change nothing.
+TOLD, REFUSED, RELATIVES, NOT_ACCEPTED = "told", "refused", "relatives", "not_accepted"
 
 Position = tuple[int, int, int | None, int | None]  # lat_e7, lon_e7, accuracy_m, fix_at
 

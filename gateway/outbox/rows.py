@@ -1,9 +1,10 @@
 """The SQL that matters, in one place: what happens to a row of `deliveries`, for SQLite and PostgreSQL alike.
 
-A delivery is `pending` until its destination has it, then `done`. Whoever works on it holds a lease
+A delivery is `pending` until its destination has it, then `done`; or it is `dead`, a letter that is kept but no longer
+sent (RetryPolicy says when), and pending again when somebody asks for it. Whoever works on it holds a lease
 (`leased_until`); the lease of a process that was killed runs out, and the work is done again, with the same
 id. Of one incident, one destination is told things in the order of `created_at`: a younger delivery waits
-for an elder.
+for an elder that is pending.
 All times are microseconds since 1970, UTC.
 """
 
@@ -14,7 +15,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,27 @@ RETRY_NOW = """
 UPDATE deliveries AS d SET next_at = :now WHERE d.state = 'pending' AND {match} AND d.next_at > :now
 """
 
-DROP_LEASES = "UPDATE deliveries SET leased_until = NULL WHERE state = 'pending' AND leased_until IS NOT NULL"
+GIVE_UP = """
+UPDATE deliveries SET state = 'dead', done_at = :now, leased_until = NULL, last_error = :error
+WHERE id = :id AND state = 'pending'
+"""
+
+RESEND = """
+UPDATE deliveries SET state = 'pending', done_at = NULL, next_at = :now WHERE id = :id AND state = 'dead'
+"""
+
+RELEASE = "UPDATE deliveries SET leased_until = NULL WHERE id = :id AND state = 'pending'"
+
+DROP_LEASES = """
+UPDATE deliveries AS d SET leased_until = NULL WHERE d.state = 'pending' AND {match} AND d.leased_until IS NOT NULL
+"""
+
+DEAD = """
+SELECT id, destination, incident_id, kind, attempts, last_error, created_at, done_at AS died_at
+FROM deliveries WHERE state = 'dead' ORDER BY done_at DESC, id LIMIT :limit
+"""
+
+DEAD_COUNTS = "SELECT destination, count(*) AS dead FROM deliveries WHERE state = 'dead' GROUP BY destination"
 
 BACKLOG = """
 SELECT destination, count(*) AS pending, min(created_at) AS oldest_at, max(attempts) AS most_attempts
@@ -106,6 +127,20 @@ class Backlog:
     oldest_at: int
     most_attempts: int
     last_error: str | None
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A delivery that was given up. Times in microseconds, UTC."""
+
+    id: str
+    destination: str
+    incident_id: str
+    kind: str
+    attempts: int
+    last_error: str | None
+    created_at: int
+    died_at: int
 
 
 def enqueue(
@@ -184,9 +219,36 @@ def retry_now(conn: Connection, *, prefix: str, now_us: int) -> int:
     return conn.execute(*_matching(conn, RETRY_NOW, prefix, {"now": now_us})).rowcount
 
 
-def drop_leases(conn: Connection) -> int:
-    """Leases of a process that is known to be gone: for a store with one gateway, at its start."""
-    return conn.execute(_sql(DROP_LEASES)).rowcount
+def drop_leases(conn: Connection, *, prefix: str = "") -> int:
+    """Leases of a process that is known to be gone: at the start of the one process that serves this destination
+    ("": all of them)."""
+    return conn.execute(*_matching(conn, DROP_LEASES, prefix, {})).rowcount
+
+
+def release(conn: Connection, ids: Iterable[str]) -> None:
+    """Give leases back without an outcome: whoever held them ends in order, and another may go on at once."""
+    for delivery_id in ids:
+        conn.execute(_sql(RELEASE), {"id": delivery_id})
+
+
+def give_up(conn: Connection, delivery_id: str, *, now_us: int, error: str) -> None:
+    """Make it a dead letter. What is younger of its incident goes on."""
+    conn.execute(_sql(GIVE_UP), {"id": delivery_id, "now": now_us, "error": error[:LAST_ERROR_LIMIT]})
+
+
+def resend(conn: Connection, delivery_id: str, *, now_us: int) -> bool:
+    """A dead letter is due again, with the id it always had; False when there is no such dead letter."""
+    return conn.execute(_sql(RESEND), {"id": delivery_id, "now": now_us}).rowcount == 1
+
+
+def dead(conn: Connection, limit: int) -> list[DeadLetter]:
+    """Dead letters, those that died last first."""
+    return [DeadLetter(*row) for row in conn.execute(_sql(DEAD), {"limit": limit}).all()]
+
+
+def dead_counts(conn: Connection) -> dict[str, int]:
+    """How many dead letters each destination has."""
+    return {row.destination: row.dead for row in conn.execute(_sql(DEAD_COUNTS)).all()}
 
 
 def backlog(conn: Connection, limit: int = 200) -> list[Backlog]:
@@ -212,7 +274,9 @@ def count(conn: Connection, name: str, by: int = 1) -> None:
 def _matching(
     conn: Connection, query: str, prefix: str, values: dict[str, Any]
 ) -> tuple[sa.TextClause, dict[str, Any]]:
-    """The query for an exact destination, or for all that begin with a prefix that ends in ":"."""
+    """The query for an exact destination, for all that begin with a prefix that ends in ":", or for all ("")."""
+    if not prefix:
+        return _sql(query.replace("{match}", "1 = 1")), values
     if not prefix.endswith(":"):
         return _sql(query.replace("{match}", "d.destination = :exact")), {**values, "exact": prefix}
     # A range, so that the index serves it; SQLite compares bytes by itself, PostgreSQL when told to.
