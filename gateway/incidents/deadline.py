@@ -21,6 +21,7 @@ log = logging.getLogger("sigap.incidents")
 
 ACCEPTED_WITHIN_S = 20.0  # EN 50136-1, SP6 and D4/M4: 20 s at most
 LOOK_EVERY_S = 1.0
+MOST_NAMED = 10  # in one line of the log
 
 _SAID = sa.exists().where(events.c.incident_id == incidents.c.id, events.c.kind == stages.NOT_ACCEPTED)
 _WAITING = sa.select(incidents.c.id, incidents.c.opened_at).where(
@@ -77,9 +78,9 @@ class Deadline:
             late = [each for each in late if conn.execute(query, {"of": each}).first()]  # or accepted meanwhile
             for each in late:
                 record(conn, each, self._clock(), stages.NOT_ACCEPTED, "gateway", {"after_s": self._limit_s})
-        for each in late:
-            log.error("incident %s was not accepted by a police system within %g s", each, self._limit_s)
         if late:
+            named = ", ".join(late[:MOST_NAMED]) + (", and others" if len(late) > MOST_NAMED else "")
+            log.error("%d incidents were not accepted by a police system in time: %s", len(late), named)
             self._changed()
         return late
 

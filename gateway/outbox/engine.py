@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from gateway.clock import Clock, now_us
 from gateway.outbox import amiss, rows
-from gateway.outbox.lane import Lane
+from gateway.outbox.lane import STORE_RETRY_S, Lane
 from gateway.outbox.port import Destination
 from gateway.outbox.writes import Writes
 from gateway.store.engine import Store
+from gateway.store.problems import StoreProblem
 from gateway.supervision.troubles import CHANGES
 
 log = logging.getLogger("sigap.outbox")
@@ -78,7 +79,7 @@ class Outbox:
                 for each in self._destinations
             ]
             try:
-                await loop.run_in_executor(threads, self._take_over)
+                await self._take_over_patiently(threads)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(writes.run(), name="outbox writes")
                     for lane in self._lanes:
@@ -148,6 +149,14 @@ class Outbox:
             return name
         return next((p for p in prefixes if p.endswith(":") and name.startswith(p)), None)
 
+    async def _take_over_patiently(self, threads: ThreadPoolExecutor) -> None:
+        while True:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(threads, self._take_over)
+            except (OperationalError, StoreProblem) as error:
+                log.error("the outbox cannot begin, the store does not take it: %s", error)
+                await asyncio.sleep(STORE_RETRY_S)
+
     def _take_over(self) -> None:
         if not self._sole:
             return
@@ -199,8 +208,9 @@ class Outbox:
             rows.count(conn, CHANGES)
             if fresh and len(self._unknown) < MOST_UNKNOWN:
                 rows.count(conn, "outbox.unknown_destination", len(fresh))
-        for name in sorted(late - self._amiss)[:MOST_UNKNOWN]:
-            log.error("%s was not told in time", name)
+        before = {self._served_by(name) for name in self._amiss}
+        for prefix in {self._served_by(name) for name in late} - before:
+            log.error("%s was not told in time", prefix)
         self._unknown |= fresh if len(self._unknown) < MOST_UNKNOWN else set()
         self._amiss = late
         return unknown

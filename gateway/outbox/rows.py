@@ -35,6 +35,16 @@ FROM (SELECT coalesce(max(created_at), 0) AS at FROM deliveries
       WHERE incident_id = :incident_id AND destination = :destination) AS elder
 """
 
+YOUNGEST = """
+SELECT id, attempts, leased_until, state, payload FROM deliveries
+WHERE incident_id = :incident_id AND destination = :destination ORDER BY created_at DESC LIMIT 1
+"""
+
+REPLACE_UNSENT = """
+UPDATE deliveries SET payload = :payload
+WHERE id = :id AND state = 'pending' AND attempts = 0 AND leased_until IS NULL
+"""
+
 FREE = "d.state = 'pending' AND (d.leased_until IS NULL OR d.leased_until <= :now)"
 
 FIRST_IN_LINE = """
@@ -165,6 +175,20 @@ def enqueue(
     }
     conn.execute(_sql(ENQUEUE), values)
     return delivery_id
+
+
+def unsent(conn: Connection, destination: str, incident_id: str, change: str) -> str | None:
+    """The id of the youngest delivery about this incident, if nobody was sent it yet and it tells of such a change."""
+    row = conn.execute(_sql(YOUNGEST), {"destination": destination, "incident_id": incident_id}).first()
+    if row is None or row.state != "pending" or row.attempts or row.leased_until is not None:
+        return None
+    return row.id if json.loads(row.payload)["data"]["change"] == change else None
+
+
+def replace_unsent(conn: Connection, delivery_id: str, payload: dict[str, Any]) -> bool:
+    """Say it as it is now; False when somebody has begun to send it, which keeps the bytes of an id what they are."""
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return conn.execute(_sql(REPLACE_UNSENT), {"id": delivery_id, "payload": text}).rowcount == 1
 
 
 def due(conn: Connection, *, prefix: str, now_us: int, limit: int, early: bool = False) -> list[str]:

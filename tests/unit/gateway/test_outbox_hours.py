@@ -14,6 +14,7 @@ from gateway.outbox.engine import Outbox
 from gateway.outbox.port import Delivery, Destination, Outcome
 from gateway.outbox.retry import RetryPolicy
 from gateway.store.engine import Store
+from gateway.store.problems import StoreProblem
 from gateway.supervision.troubles import CHANGES
 from tests.unit.gateway.outbox_lab import DONE, Told, add_incident, at_once, counted, enqueue, lab_store, never, row_of
 from tests.unit.gateway.virtual_loop import VirtualLoop, run_virtually
@@ -275,5 +276,26 @@ def test_two_processes_drop_only_their_own_leases(store: Store) -> None:
             rows.claim(conn, [to_device], now_us=loop.clock_us(), lease_us=60_000_000)
         async with running(loop, store, Told("backend:police", at_once)):
             assert row_of(store, to_device).leased_until is not None
+
+    run_virtually(check)
+
+
+def test_a_store_that_is_locked_at_the_start_is_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process commits one alarm after the other just then: the outbox does not end, and its gateway with it."""
+    locked = [StoreProblem("the store is locked by another process", "End that process")] * 3
+    take_over = Outbox._take_over
+
+    def take_over_when_free(outbox: Outbox) -> None:
+        if locked:
+            raise locked.pop()
+        take_over(outbox)
+
+    monkeypatch.setattr(Outbox, "_take_over", take_over_when_free)
+
+    async def check(loop: VirtualLoop) -> None:
+        delivery_id = enqueue(store, "backend:police", now_us=loop.clock_us())
+        async with running(loop, store, Told("backend:police", at_once)):
+            await asyncio.sleep(5)
+        assert row_of(store, delivery_id).state == "done"
 
     run_virtually(check)
