@@ -76,7 +76,7 @@ class Gateway:
         self._link = Link(
             self._intake,
             host=settings.broker.host,
-            port=settings.broker.port,
+            port=settings.broker.port_of_gateway,
             username=settings.broker.username,
             password=settings.broker.password,
             on_up=lambda: self._outbox.retry_now(PREFIX),
