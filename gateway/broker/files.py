@@ -29,6 +29,7 @@ CONFIG, PASSWORDS, ACL, PID = "mosquitto.conf", "passwords", "acl", "mosquitto.p
 
 LOOPBACK = "127.0.0.1"
 PHONE_UP, PHONE_DOWN = "sigap/v1/p/%u/up", "sigap/v1/p/%u/down"
+MOST_IN_FLIGHT = 20_000  # gateway/ingest/intake.py, MOST_QOS1
 MOST_GATEWAYS = 16  # connections at the gateway's own port: it needs one, and a moment's second when it comes back
 OTHER_FILES = 100  # that the broker has open beside its connections
 
@@ -152,9 +153,10 @@ set_tcp_nodelay true
 max_packet_size 4096
 
 # What waits for the gateway while it restarts. The default, 1000, drops the newest alarms beyond it; each
-# waiting message costs about 360 bytes. The default of 20 in flight would slow a busy gateway down.
+# waiting message costs about 360 bytes. As many in flight as the gateway takes in at once: it lets devices take turns,
+# which this broker does not, so that a flood from some delays no other's alarm.
 max_queued_messages 100000
-max_inflight_messages 1000
+max_inflight_messages {MOST_IN_FLIGHT}
 
 # Retained states and the gateway's session outlive an orderly restart. Not autosave_on_changes: it saves
 # after acknowledging, so a kill still loses messages, and each one costs up to 4 ms. It need not be

@@ -4,6 +4,8 @@ At the limit a message is not taken, and counted. One with QoS 0 is lost, as its
 One with QoS 1 stays unacknowledged at the broker; when there is room again, the link renews its connection,
 and the broker sends it again. So no flood grows memory, and a flood of QoS 0 takes no place from an alarm
 (alarms are QoS 1).
+
+Whoever sends much waits behind itself: devices take turns, one message each, and what one device sent stays in order.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class Intake:
 
     def __init__(self, most_qos0: int = MOST_QOS0, most_qos1: int = MOST_QOS1) -> None:
         self.most_qos0, self.most_qos1 = most_qos0, most_qos1
-        self._queue: deque[Uplink] = deque()
+        self._turns: dict[str, deque[Uplink]] = {}  # by topic, which is a device's own; the next in turn is the first
         self._waiting = {0: 0, 1: 0}
         self._drops: Counter[str] = Counter()
         self._owed = False
@@ -62,18 +64,26 @@ class Intake:
                 self._owed = self._owed or kind == 1
                 return False
             self._waiting[kind] += 1
-            self._queue.append(message)
+            if (queue := self._turns.get(message.topic)) is None:
+                queue = self._turns[message.topic] = deque()
+            queue.append(message)
             self._changed.notify()
             return True
 
     def drain(self, limit: int, timeout_s: float | None = None) -> list[Uplink]:
-        """Wait for the first message, then take all that are there, at most `limit`.
+        """Wait for the first message, then take all that are there, at most `limit`, one of each device in turn.
 
         Empty when the intake was closed and nothing is left, or when the time is over.
         """
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._queue) or self._closed, timeout_s)
-            taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+            self._changed.wait_for(lambda: bool(self._turns) or self._closed, timeout_s)
+            taken = []
+            while self._turns and len(taken) < limit:
+                topic = next(iter(self._turns))
+                queue = self._turns.pop(topic)
+                taken.append(queue.popleft())
+                if queue:
+                    self._turns[topic] = queue  # behind all the others
             for message in taken:
                 self._waiting[1 if message.qos else 0] -= 1
             return taken
@@ -104,4 +114,4 @@ class Intake:
         return self._closed
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return sum(self._waiting.values())

@@ -19,8 +19,9 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 
-from gateway.broker.files import MOST_GATEWAYS, write_broker_files
+from gateway.broker.files import MOST_GATEWAYS, MOST_IN_FLIGHT, write_broker_files
 from gateway.broker.running import find_mosquitto
+from gateway.ingest.intake import MOST_QOS1
 from gateway.registry.devices import Device
 from gateway.settings import BrokerSettings
 from panic_wire.keys import broker_password
@@ -59,6 +60,10 @@ PROMISES = {
 }
 MANY = 1_500  # more than the 1,000 that Mosquitto keeps by default, and than the 20 that it has in flight
 PLACES = 12
+
+
+def test_as_many_are_in_flight_as_the_gateway_takes_in() -> None:
+    assert MOST_IN_FLIGHT == MOST_QOS1
 
 
 def test_every_promise_has_its_test(tmp_path: Path) -> None:
@@ -259,7 +264,7 @@ def test_what_waits_for_the_gateway_outlives_an_orderly_restart_and_no_kill(
     broker.start()
     account = GatewayAccount(broker)
     assert account.present
-    account.wait_for(1_000)  # without one acknowledgement of ours: that many are in flight
+    account.wait_for(MANY)  # without one acknowledgement of ours: that many are in flight
     frames: set[bytes] = set()
     deadline = time.monotonic() + LIMIT_S
     while len(frames) < MANY:

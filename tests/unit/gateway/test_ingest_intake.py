@@ -7,8 +7,8 @@ import threading
 from gateway.ingest.intake import Intake, Uplink
 
 
-def message(qos: int, mid: int = 0) -> Uplink:
-    return Uplink("t", b"", 0, 1, qos=qos, mid=mid)
+def message(qos: int, mid: int = 0, topic: str = "t") -> Uplink:
+    return Uplink(topic, b"", 0, 1, qos=qos, mid=mid)
 
 
 def test_everything_queued_is_drained_at_once_in_order() -> None:
@@ -18,6 +18,21 @@ def test_everything_queued_is_drained_at_once_in_order() -> None:
     assert [each.mid for each in intake.drain(5)] == [0, 1, 2, 3, 4]
     assert [each.mid for each in intake.drain(5)] == [5, 6]
     assert intake.drain(5, timeout_s=0.01) == []
+
+
+def test_who_sends_much_waits_behind_itself() -> None:
+    intake = Intake()
+    for mid in range(1000):
+        intake.put(message(1, mid, f"flooder-{mid % 10}"))
+    intake.put(message(1, 5000, "sos"))
+    first = intake.drain(20)
+    assert [each.mid for each in first] == [*range(10), 5000, *range(10, 19)]
+    rest = intake.drain(2000)
+    assert len(intake) == 0
+    for flooder in range(10):
+        mids = [each.mid for each in first + rest if each.topic == f"flooder-{flooder}"]
+        assert mids == list(range(flooder, 1000, 10))  # each one's own, in order
+    assert intake.drain(1, timeout_s=0.01) == []
 
 
 def test_a_flood_of_qos_0_takes_no_place_from_qos_1() -> None:
