@@ -6,6 +6,7 @@ and the broker sends it again. So no flood grows memory, and a flood of QoS 0 ta
 (alarms are QoS 1).
 
 Whoever sends much waits behind itself: devices take turns, one message each, and what one device sent stays in order.
+Every second turn is for a device that had none since the intake was last empty, however many others flood.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 MOST_QOS0 = 2_000
 MOST_QOS1 = 20_000
+MOST_HAD = 100_000  # topics remembered as having had a turn; beyond it all are as new
 PAYLOAD_KEPT_BYTES = 256  # a frame has 118 at most; of anything longer, the quarantine shows this much
 TOPIC_KEPT = 200
 
@@ -46,7 +48,10 @@ class Intake:
 
     def __init__(self, most_qos0: int = MOST_QOS0, most_qos1: int = MOST_QOS1) -> None:
         self.most_qos0, self.most_qos1 = most_qos0, most_qos1
-        self._turns: dict[str, deque[Uplink]] = {}  # by topic, which is a device's own; the next in turn is the first
+        # By topic, which is a device's own; the next in turn is the first. `_had`: who had a turn, and comes `_again`.
+        self._fresh: dict[str, deque[Uplink]] = {}
+        self._again: dict[str, deque[Uplink]] = {}
+        self._had: set[str] = set()
         self._waiting = {0: 0, 1: 0}
         self._drops: Counter[str] = Counter()
         self._owed = False
@@ -64,9 +69,7 @@ class Intake:
                 self._owed = self._owed or kind == 1
                 return False
             self._waiting[kind] += 1
-            if (queue := self._turns.get(message.topic)) is None:
-                queue = self._turns[message.topic] = deque()
-            queue.append(message)
+            self._queue_of(message.topic).append(message)
             self._changed.notify()
             return True
 
@@ -76,17 +79,30 @@ class Intake:
         Empty when the intake was closed and nothing is left, or when the time is over.
         """
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._turns) or self._closed, timeout_s)
-            taken = []
-            while self._turns and len(taken) < limit:
-                topic = next(iter(self._turns))
-                queue = self._turns.pop(topic)
+            self._changed.wait_for(lambda: bool(self._fresh or self._again) or self._closed, timeout_s)
+            taken: list[Uplink] = []
+            while (self._fresh or self._again) and len(taken) < limit:
+                is_fresh = bool(self._fresh) and (len(taken) % 2 == 0 or not self._again)
+                turns = self._fresh if is_fresh else self._again
+                topic = next(iter(turns))
+                queue = turns.pop(topic)
                 taken.append(queue.popleft())
+                self._had.add(topic)
                 if queue:
-                    self._turns[topic] = queue  # behind all the others
+                    self._again[topic] = queue  # behind all the others
+            if len(self._had) > MOST_HAD or not (self._fresh or self._again):
+                self._had.clear()
             for message in taken:
                 self._waiting[1 if message.qos else 0] -= 1
             return taken
+
+    def _queue_of(self, topic: str) -> deque[Uplink]:
+        for turns in (self._again, self._fresh):
+            if topic in turns:
+                return turns[topic]
+        queue: deque[Uplink] = deque()
+        (self._again if topic in self._had else self._fresh)[topic] = queue
+        return queue
 
     def take_drops(self) -> Counter[str]:
         """What was not taken since the last call, by count name."""

@@ -24,15 +24,25 @@ def test_who_sends_much_waits_behind_itself() -> None:
     intake = Intake()
     for mid in range(1000):
         intake.put(message(1, mid, f"flooder-{mid % 10}"))
-    intake.put(message(1, 5000, "sos"))
-    first = intake.drain(20)
-    assert [each.mid for each in first] == [*range(10), 5000, *range(10, 19)]
+    first = intake.drain(100)
+    assert intake.put(message(1, 5000, "sos"))
+    second = intake.drain(100)
+    assert second[0].mid == 5000  # before 900 others
+    for mid in range(1000, 1100):
+        intake.put(message(1, mid, f"flooder-{mid % 10}"))
+    for mid in range(6000, 6100):  # a crowd of new ones takes every second turn, and no more
+        intake.put(message(1, mid, f"new-{mid}"))
+    third = intake.drain(100)
+    assert len([each for each in third if each.mid >= 6000]) == 50
     rest = intake.drain(2000)
     assert len(intake) == 0
     for flooder in range(10):
-        mids = [each.mid for each in first + rest if each.topic == f"flooder-{flooder}"]
-        assert mids == list(range(flooder, 1000, 10))  # each one's own, in order
+        mids = [each.mid for each in first + second + third + rest if each.topic == f"flooder-{flooder}"]
+        assert mids == list(range(flooder, 1100, 10))  # each one's own, in order
     assert intake.drain(1, timeout_s=0.01) == []
+    intake.put(message(1, 1, "flooder-1"))
+    intake.put(message(1, 2, "sos"))
+    assert [each.mid for each in intake.drain(9)] == [1, 2]  # all had their turn long ago
 
 
 def test_a_flood_of_qos_0_takes_no_place_from_qos_1() -> None:
