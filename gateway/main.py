@@ -25,7 +25,7 @@ from gateway.ingest.writer import Writer
 from gateway.outbox.engine import Outbox
 from gateway.settings import Settings
 from gateway.store.engine import Store, open_store
-from gateway.worker import APART, book_of, tellers
+from gateway.worker import APART, book_of, deadlines, tellers
 from sigap.problem import USAGE, Problem
 
 log = logging.getLogger("sigap.gateway")
@@ -85,8 +85,8 @@ class Gateway:
         told = [DeviceDestination(store, self._link), *(tellers(settings, store, self._book) if tells else ())]
         self._outbox = Outbox(store, told, elsewhere=() if tells else APART)
         zone = ZoneInfo(settings.gateway.time_zone)
-        deadlines = {each.prefix: each.policy.deadline_s for each in told}
-        self._desk = Desk(store, self._book, self._wake, zone, settings.gateway.name, deadlines=deadlines)
+        name = settings.gateway.name
+        self._desk = Desk(store, self._book, self._wake, zone, name, deadlines=deadlines(settings))
         self._deadline = Deadline(store, self._desk.changed)
         self._commander = Commander(store, self._link)
         self._writer = Writer(store, self._intake, self._link, self._book, self._wake)

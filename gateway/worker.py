@@ -10,9 +10,11 @@ import logging
 import signal
 from zoneinfo import ZoneInfo
 
+from gateway.backends import webhook
 from gateway.backends.webhook import WebhookBackend
 from gateway.incidents.book import Book
 from gateway.ingest.downlink import PREFIX as DEVICES
+from gateway.ingest.downlink import DeviceDestination
 from gateway.outbox.engine import Outbox
 from gateway.outbox.port import Destination
 from gateway.relatives.destination import PREFIX as RELATIVES
@@ -37,6 +39,13 @@ def tellers(settings: Settings, store: Store, book: Book) -> list[Destination]:
     """The relatives and every police backend."""
     relatives = RelativesDestination(store, ZoneInfo(settings.gateway.time_zone))
     return [relatives, *(WebhookBackend(backend, book.record_stage) for backend in settings.backends)]
+
+
+def deadlines(settings: Settings) -> dict[str, float]:
+    """How long a delivery may wait before the desk says so, by destination: the same whoever serves it."""
+    backends = {f"{BACKENDS}{each.name}": webhook.POLICY.deadline_s for each in settings.backends}
+    ours = (DeviceDestination, RelativesDestination)
+    return backends | {each.prefix: each.policy.deadline_s for each in ours}
 
 
 def run_worker(settings: Settings) -> None:

@@ -29,7 +29,7 @@ from panic_wire.seal import seal
 
 log = logging.getLogger("sigap.ingest")
 
-BATCH = 100  # an SOS among a flood waits for two batches at most; larger ones are hardly faster, an fsync is 1 ms
+BATCH = 100  # an SOS among a flood waits for the one at hand and its own: short ones
 FIRST_RETRY_S = 0.1
 MOST_RETRY_S = 2.0
 

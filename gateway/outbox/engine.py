@@ -31,7 +31,7 @@ MOST_UNKNOWN = 100  # names remembered as already counted
 class Outbox:
     """Runs one worker (a Lane) for each destination.
 
-    destinations: see gateway.outbox.port; no two may serve one name. sole: no other process works on this
+    destinations: see gateway.outbox.port; no two may serve one name. sole: no other process works on these
     destinations, so leases found at the start belong to a dead one and are dropped at once (by default: SQLite);
     otherwise they run out. A delivery whose destination nobody serves stays pending and is shouted about; `elsewhere`
     names those that another process serves. look_every_s: for a process that no commit wakes.

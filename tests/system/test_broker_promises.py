@@ -201,7 +201,6 @@ def test_a_full_port_of_devices_leaves_the_gateway_its_own(broker: Ported) -> No
         assert time.monotonic() - began < 1
         account.client.disconnect()
         account.client.loop_stop()
-        assert MOST_GATEWAYS < PLACES + 10
     finally:
         for each in silent:
             each.close()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
 
 from gateway.commands.outbox import backends, outbox
 from gateway.desk import look
+from gateway.desk.labels import destination_words, event_words
 from gateway.incidents import deadline, stages
 from gateway.incidents.book import Book
 from gateway.incidents.deadline import Deadline
@@ -21,6 +23,7 @@ from gateway.settings import load_settings
 from gateway.settings_example import write_example
 from gateway.store.engine import Store, open_store
 from gateway.words import translator
+from gateway.worker import deadlines
 from panic_wire.frames import ALARM, Alarm, Header
 from tests.unit.gateway.outbox_lab import DEVICE, NOW, enqueue, lab_store, row_of
 
@@ -113,8 +116,6 @@ def test_the_desk_and_the_commands_show_it(tmp_path: Path) -> None:
         with store.write() as conn:
             rows.give_up(conn, lost, now_us=NOW, error="550 no such user")
         with store.read() as conn:
-            from zoneinfo import ZoneInfo
-
             (row,) = look.queue(conn, ZoneInfo("Asia/Jakarta"))
             assert row["late"]
     runner = CliRunner()
@@ -124,6 +125,7 @@ def test_the_desk_and_the_commands_show_it(tmp_path: Path) -> None:
     police = by_name["backend:police"]
     assert (police["pending"], police["late"], police["policy"]["deadline_s"]) == (1, True, 20.0)
     assert police["policy"]["schedule"][0] == {"attempt": 1, "least_s": 0.8, "longest_s": 1.0, "loud": False}
+    assert deadlines(settings) == {each["destination"]: each["policy"]["deadline_s"] for each in shown}
     assert police["breaker"] == {"opens_after": 5, "probes_every_s": 3.0}
     assert (by_name["relative:"]["dead"], by_name["relative:"]["policy"]["lasts_s"]) == (1, 86400.0)
     assert "secret" not in json.dumps(shown)
@@ -143,8 +145,6 @@ def test_the_desk_and_the_commands_show_it(tmp_path: Path) -> None:
 
 
 def test_the_word_for_it_is_in_both_languages() -> None:
-    from gateway.desk.labels import destination_words, event_words
-
     for language in ("id", "en"):
         translate = translator(language)
         assert event_words("not_accepted", {}, translate) != "not_accepted"
