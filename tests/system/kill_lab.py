@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -113,7 +115,7 @@ class Parts:
         }[part]
         with (self.folder / f"{part}.log").open("ab") as log:
             self.processes[part] = subprocess.Popen(
-                [*prefix, *command], stdout=log, stderr=log, env=clean_environment()
+                [*prefix, *command], stdout=log, stderr=log, env=clean_environment(), start_new_session=True
             )
 
     def log(self, part: str) -> str:
@@ -138,7 +140,7 @@ class Parts:
     def stop(self) -> None:
         for process in self.processes.values():
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # what strace watches would outlive it
                 process.wait()
         self.store.close()
 
