@@ -10,13 +10,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.backends.webhook import WebhookBackend
 from gateway.broker.certificates import AUTHORITY_KEY, KEY
 from gateway.broker.files import PASSWORDS
 from gateway.desk.pages import Desk
 from gateway.http import Server, build_app, listen
 from gateway.inbound import callbacks
-from gateway.incidents.book import Book
+from gateway.incidents.deadline import Deadline
 from gateway.ingest.commander import Commander
 from gateway.ingest.downlink import PREFIX, DeviceDestination
 from gateway.ingest.intake import Intake
@@ -27,9 +26,9 @@ from gateway.operations.metrics import Measured, Metrics
 from gateway.operations.retention import Retention
 from gateway.outbox.engine import Outbox
 from gateway.private_files import narrow
-from gateway.relatives.destination import RelativesDestination
 from gateway.settings import Settings
 from gateway.store.engine import Store, open_store
+from gateway.worker import APART, book_of, deadlines, tellers
 from sigap.problem import USAGE, Problem
 
 log = logging.getLogger("sigap.gateway")
@@ -37,8 +36,9 @@ log = logging.getLogger("sigap.gateway")
 WATCH_EVERY_S = 1.0
 
 
-def run_gateway(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Problem for what keeps it from starting, or from going on."""
+def run_gateway(settings: Settings, *, tells: bool = True) -> None:
+    """Run until SIGTERM or SIGINT. Problem for what keeps it from starting, or from going on. tells: backends and
+    relatives, too; otherwise `sigap outbox work` does."""
     if not settings.broker.password:
         todo = "Set [broker] password to the gateway's at the broker; `sigap config init` writes a fresh one"
         raise Problem("[broker] password is empty, so the gateway cannot log in at the broker", todo, USAGE)
@@ -47,7 +47,7 @@ def run_gateway(settings: Settings) -> None:
         for said in close_to_others(settings):
             log.warning("%s", said)
         with open_store(settings.store_url) as store:
-            asyncio.run(Gateway(settings, store).run(listener))
+            asyncio.run(Gateway(settings, store, tells=tells).run(listener))
     finally:
         listener.close()
 
@@ -68,26 +68,24 @@ def close_to_others(settings: Settings) -> list[str]:
 class Gateway:
     """The parts of one running gateway."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, *, tells: bool = True) -> None:
         self._settings, self._store = settings, store
         self._intake = Intake()
         self._link = Link(
             self._intake,
             host=settings.broker.host,
-            port=settings.broker.port,
+            port=settings.broker.port_of_gateway,
             username=settings.broker.username,
             password=settings.broker.password,
             on_up=lambda: self._outbox.retry_now(PREFIX),
         )
-        self._book = Book([backend.name for backend in settings.backends], settings.gateway.name)
-        destinations = [
-            DeviceDestination(store, self._link),
-            RelativesDestination(store, ZoneInfo(settings.gateway.time_zone)),
-            *(WebhookBackend(backend, self._book.record_stage) for backend in settings.backends),
-        ]
-        self._outbox = Outbox(store, destinations)
+        self._book = book_of(settings)
+        told = [DeviceDestination(store, self._link), *(tellers(settings, store, self._book) if tells else ())]
+        self._outbox = Outbox(store, told, elsewhere=() if tells else APART)
         zone = ZoneInfo(settings.gateway.time_zone)
-        self._desk = Desk(store, self._book, self._wake, zone, settings.gateway.name)
+        name = settings.gateway.name
+        self._desk = Desk(store, self._book, self._wake, zone, name, deadlines=deadlines(settings))
+        self._deadline = Deadline(store, self._desk.changed)
         self._commander = Commander(store, self._link)
         self._retention = Retention(store, settings.retention)
         self._metrics = Metrics(store, self._intake, self._link)
@@ -109,6 +107,7 @@ class Gateway:
         watch = asyncio.create_task(self._watch(), name="watch")
         commander = asyncio.create_task(self._commander.run(), name="commander")
         retention = asyncio.create_task(self._retention.run(), name="retention")
+        deadline = asyncio.create_task(self._when_somebody_can_accept(), name="deadline")
         stopped = asyncio.create_task(stop.wait(), name="signal")
         self._outbox_runs = True
         self._writer.start()
@@ -116,11 +115,11 @@ class Gateway:
         http = self._settings.http
         log.info("the gateway %s runs, HTTP at %s:%d", self._settings.gateway.name, http.host, http.port)
         try:
-            parts = {outbox, server, watch, commander, retention, stopped}
+            parts = {outbox, server, watch, commander, deadline, retention, stopped}
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._outbox_runs = False
-            await self._end(outbox, server, watch, commander, retention, stopped)
+            await self._end(outbox, server, watch, commander, deadline, retention, stopped)
         for task in ended - {stopped}:
             raise Problem(f"the gateway's part {task.get_name()} ended", "See its log, and start it again") from (
                 task.exception()
@@ -162,6 +161,10 @@ class Gateway:
         """Something was committed: the outbox has work, and open desks have something to show."""
         self._outbox.wake()
         self._desk.changed()
+
+    async def _when_somebody_can_accept(self) -> None:
+        """An incident's deadline is watched wherever there is a police system to accept it."""
+        await (self._deadline.run() if self._settings.backends else asyncio.Event().wait())
 
     async def _watch(self) -> None:
         """Ends, and the gateway with it, when the writer has ended: whoever supervises us starts us anew."""

@@ -95,6 +95,7 @@ Host = Annotated[_Text, AfterValidator(_host), Says("a host name or IP address")
 OptionalHost = Annotated[_Text, AfterValidator(_optional_host), Says("a host name or IP address, or empty")]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535), Says("a whole number from 1 to 65535")]
 OptionalPort = Annotated[int, Strict(), Field(ge=0, le=65535), Says("a whole number from 0 to 65535")]
+Count = Annotated[int, Strict(), Field(ge=1, le=1_000_000), Says("a whole number from 1 to 1000000")]
 Identifier = Annotated[
     _Text, AfterValidator(_identifier), Says("1 to 63 of a-z, 0-9 and hyphen, such as polres-semarang")
 ]

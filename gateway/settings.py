@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from gateway.setting_types import (
+    Count,
     Days,
     Host,
     Identifier,
@@ -69,12 +70,20 @@ class BrokerSettings(_Section):
     """The MQTT broker. `sigap broker` runs Mosquitto with these."""
 
     host: Host = Field(default="127.0.0.1", description="Where the gateway finds the broker")
-    port: Port = Field(default=18883, description="Port of the broker, for the gateway and the devices")
+    port: Port = Field(default=18883, description="Port of the broker for the devices, without TLS")
+    gateway_port: OptionalPort = Field(default=0, description="Port for the gateway alone; 0: it uses `port` too")
+    phone_port: OptionalPort = Field(default=0, description="WebSocket port for phones, on this machine; 0: none")
     bind: Host = Field(default="127.0.0.1", description="Address `sigap broker` listens on; 0.0.0.0 lets buttons in")
     device_host: OptionalHost = Field(default="", description="Where devices find the broker; empty: at `host`")
     tls_port: OptionalPort = Field(default=0, description="Port of the TLS listener for devices; 0: there is none")
+    most_clients: Count = Field(default=20000, description="Connections that each port for devices or phones takes")
     username: Username = Field(default="gateway", description="The gateway's login")
     password: Password = Field(default="", description="The gateway's password", repr=False)
+
+    @property
+    def port_of_gateway(self) -> int:
+        """Where the gateway connects."""
+        return self.gateway_port or self.port
 
 
 class HttpSettings(_Section):

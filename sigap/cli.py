@@ -37,6 +37,8 @@ COMMANDS = {
     "unit": "gateway.commands.units:unit",
     "incidents": "gateway.commands.views:incidents",
     "devices": "gateway.commands.views:devices",
+    "backends": "gateway.commands.outbox:backends",
+    "outbox": "gateway.commands.outbox:outbox",
     "troubles": "gateway.commands.troubles:troubles",
     "quarantine": "gateway.commands.views:quarantine",
     "energy": "sigap.energy:energy",

@@ -36,6 +36,8 @@ REFERENCE_CHARACTERS = 200
 RETRY_AFTER_LIMIT_S = 60.0
 KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers (uvicorn, Node) hang up on an idle connection
 POLICY = RetryPolicy()
+# This very delivery, as it is, will not be taken: one that is not understood, is too large or makes no sense there.
+HOPELESS = {400, 413, 415, 422}
 # The server itself is in trouble, or wants less: the next delivery would fare no better.
 TROUBLED = {408, 425, 429}
 
@@ -125,7 +127,13 @@ class WebhookBackend(Destination):
         pause_s = None
         if status in (429, 503):
             pause_s = retry_after_s(response.headers.get("retry-after"), self._clock() / 1e6)
-        return Outcome(done=False, error=refusal(status, response, answer), retry_after_s=pause_s, reached=reached)
+        return Outcome(
+            done=False,
+            error=refusal(status, response, answer),
+            retry_after_s=pause_s,
+            reached=reached,
+            hopeless=status in HOPELESS,
+        )
 
     def _accepted(self, delivery: Delivery, reference: object) -> Callable[[Connection], object]:
         data: dict[str, Any] = {"delivery": delivery.id}

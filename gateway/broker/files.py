@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import resource
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,6 +26,12 @@ from panic_wire.keys import broker_password
 from sigap.problem import USAGE, Problem
 
 CONFIG, PASSWORDS, ACL, PID = "mosquitto.conf", "passwords", "acl", "mosquitto.pid"
+
+LOOPBACK = "127.0.0.1"
+PHONE_UP, PHONE_DOWN = "sigap/v1/p/%u/up", "sigap/v1/p/%u/down"
+MOST_IN_FLIGHT = 20_000  # gateway/ingest/intake.py, MOST_QOS1
+MOST_GATEWAYS = 16  # connections at the gateway's own port: it needs one, and a moment's second when it comes back
+OTHER_FILES = 100  # that the broker has open beside its connections
 
 # Iterations slow down the guessing of a password that a person chose. A device's is 128 bits derived from its
 # root key, which nobody guesses; and at each reload Mosquitto checks every connected client again and does
@@ -117,15 +124,21 @@ topic readwrite sigap/v1/#
 pattern write {topics.up("%u")}
 pattern write {topics.state("%u")}
 pattern read {topics.down("%u")}
+
+# So does a phone.
+pattern write {PHONE_UP}
+pattern read {PHONE_DOWN}
 """
 
 
 def _config(folder: Path, broker: BrokerSettings) -> str:
     return f"""\
 # Written by sigap: changes here are lost. Settings are in sigap.toml, section [broker].
+# For devices.
 listener {broker.port} {broker.bind}
 use_username_as_clientid true
-{_tls_listener(folder, broker)}
+max_connections {_most_clients(broker)}
+{_tls_listener(folder, broker)}{_gateway_listener(broker)}{_phone_listener(broker)}
 # Nobody without a login. A client's id is always its user name: otherwise a device could end
 # another's connection by using its client id.
 allow_anonymous false
@@ -140,9 +153,10 @@ set_tcp_nodelay true
 max_packet_size 4096
 
 # What waits for the gateway while it restarts. The default, 1000, drops the newest alarms beyond it; each
-# waiting message costs about 360 bytes. The default of 20 in flight would slow a busy gateway down.
+# waiting message costs about 360 bytes. As many in flight as the gateway takes in at once: it lets devices take turns,
+# which this broker does not, so that a flood from some delays no other's alarm.
 max_queued_messages 100000
-max_inflight_messages 1000
+max_inflight_messages {MOST_IN_FLIGHT}
 
 # Retained states and the gateway's session outlive an orderly restart. Not autosave_on_changes: it saves
 # after acknowledging, so a kill still loses messages, and each one costs up to 4 ms. It need not be
@@ -174,10 +188,48 @@ def _tls_listener(folder: Path, broker: BrokerSettings) -> str:
 # For devices, over TLS. They log in with name and password here too.
 listener {broker.tls_port} {broker.bind}
 use_username_as_clientid true
+max_connections {_most_clients(broker)}
 certfile {folder / certificates.CERTIFICATE}
 keyfile {folder / certificates.KEY}
 tls_version tlsv1.2
 """
+
+
+def gateway_bind(broker: BrokerSettings) -> str:
+    """Where the gateway's own port is: on this machine alone, unless the gateway finds its broker on another."""
+    return LOOPBACK if broker.host in (LOOPBACK, "localhost", "::1") else broker.bind
+
+
+def _gateway_listener(broker: BrokerSettings) -> str:
+    if not broker.gateway_port:
+        return ""
+    return f"""
+# For the gateway alone: silent connections that fill the devices' port leave this one free.
+listener {broker.gateway_port} {gateway_bind(broker)}
+use_username_as_clientid true
+max_connections {MOST_GATEWAYS}
+"""
+
+
+def _phone_listener(broker: BrokerSettings) -> str:
+    if not broker.phone_port:
+        return ""
+    return f"""
+# For phones, by WebSocket: behind the server that adds TLS, as the desk is.
+listener {broker.phone_port} {LOOPBACK}
+protocol websockets
+use_username_as_clientid true
+max_connections {_most_clients(broker)}
+"""
+
+
+def _most_clients(broker: BrokerSettings) -> int:
+    """Of each port for devices or phones: never so many together that no file is left for the gateway's connection."""
+    ports = 1 + bool(broker.tls_port) + bool(broker.phone_port)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return broker.most_clients
+    return max(1, min(broker.most_clients, (hard - OTHER_FILES - MOST_GATEWAYS) // ports))
 
 
 def _current_user() -> str:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gateway.broker.files import CONFIG, PID, Login, alone, write_broker_files
+from gateway.broker.files import CONFIG, LOOPBACK, PID, Login, alone, gateway_bind, write_broker_files
 from gateway.settings import BrokerSettings
 from sigap.problem import MISSING, USAGE, Problem
 
@@ -39,16 +39,21 @@ def find_mosquitto() -> str:
 
 def require_listenable(broker: BrokerSettings) -> None:
     """Raise a Problem when nothing can listen at [broker] bind and its ports now."""
-    for key, port in (("port", broker.port), ("tls_port", broker.tls_port)):
+    for key, port, bind in (
+        ("port", broker.port, broker.bind),
+        ("tls_port", broker.tls_port, broker.bind),
+        ("gateway_port", broker.gateway_port, gateway_bind(broker)),
+        ("phone_port", broker.phone_port, LOOPBACK),
+    ):
         if port:
-            _require_port(broker, key, port)
+            _require_port(bind, key, port)
 
 
-def _require_port(broker: BrokerSettings, key: str, port: int) -> None:
+def _require_port(bind: str, key: str, port: int) -> None:
     try:
-        kind, _, _, _, address = socket.getaddrinfo(broker.bind, port, type=socket.SOCK_STREAM)[0]
+        kind, _, _, _, address = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        raise Problem(f"[broker] bind {broker.bind} is no address: {error.strerror}", "Correct it", USAGE) from error
+        raise Problem(f"[broker] bind {bind} is no address: {error.strerror}", "Correct it", USAGE) from error
     with socket.socket(kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -61,9 +66,9 @@ def _require_port(broker: BrokerSettings, key: str, port: int) -> None:
                     f"End what listens there, or set [broker] {key}",
                 )
             elif error.errno == errno.EADDRNOTAVAIL:
-                what, todo = f"this machine does not have the address {broker.bind}", "Correct [broker] bind"
+                what, todo = f"this machine does not have the address {bind}", "Correct [broker] bind"
             else:
-                what = f"the broker may not listen at {broker.bind} port {port}: {error.strerror}"
+                what = f"the broker may not listen at {bind} port {port}: {error.strerror}"
                 todo = f"Set [broker] {key} to 1024 or more"
             raise Problem(what, todo) from error
 

@@ -11,6 +11,8 @@ from gateway.commands.options import config_option, json_option, print_json, pri
 from gateway.settings import MASK, SECTIONS, Settings, load_settings, says
 from gateway.settings_example import write_example
 
+GATEWAY_PORT = 18884  # in a new file: so that no crowd at the devices' port can shut the gateway out
+
 
 @click.group()
 def config() -> None:
@@ -26,7 +28,7 @@ def config() -> None:
 @config_option
 def init(config_path: Path) -> None:
     """Write a commented settings file with fresh random secrets; one that exists is left as it is."""
-    if write_example(config_path):
+    if write_example(config_path, {"broker.gateway_port": GATEWAY_PORT}):
         click.echo(f"wrote {config_path}; set name and the backend's url in it")
     else:
         click.echo(f"{config_path} is there already and stays as it is")

@@ -14,7 +14,8 @@ from gateway.settings import load_settings
 
 @click.command()
 @config_option
-def gateway(config_path: Path) -> None:
+@click.option("--without-outbox", is_flag=True, help="Leave backends and relatives to `sigap outbox work`.")
+def gateway(config_path: Path, without_outbox: bool) -> None:
     """Run the gateway in the foreground; Ctrl-C or SIGTERM ends it in order.
 
     Takes alarms from the broker, commits them, receipts them, tells the backends, and brings each stage back
@@ -27,4 +28,4 @@ def gateway(config_path: Path) -> None:
     """
     settings = load_settings(config_path)
     log_to_stderr(settings.gateway.log_level, settings.secrets())
-    run_gateway(settings)
+    run_gateway(settings, tells=not without_outbox)

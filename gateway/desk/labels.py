@@ -29,6 +29,7 @@ STATES = {
     "merged_from": _("another incident was merged into this one"),
     "split_off": _("a button was split off into an incident of its own"),
     "split_from": _("split off from another incident"),
+    "not_accepted": _("NOT ACCEPTED in time by the police's system"),
 }
 CANCELS = {
     "duress": _("DURESS"),
@@ -50,6 +51,7 @@ DISPOSITIONS = {
     "exercise": _("exercise"),
     "unfounded": _("unfounded"),
 }
+RELATIVE, BUTTON = _("a relative"), _("the button")
 ACTORS = {
     "device": _("the button"),
     "backend": _("the police's system"),
@@ -66,6 +68,14 @@ def actor_words(actor: str, translate: Translate) -> str:
     if kind == "backend":
         return f"{translate(ACTORS[kind])} ({name})"
     return translate(ACTORS.get(kind, kind))
+
+
+def destination_words(name: str, translate: Translate) -> str:
+    """Who is told, for a person."""
+    kind, _colon, rest = name.partition(":")
+    if kind == "relative":
+        return f"{translate(RELATIVE)} ({rest})"
+    return f"{translate(BUTTON)} ({rest})" if kind == "device" else actor_words(name, translate)
 
 
 def event_words(kind: str, data: dict[str, Any], translate: Translate) -> str:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from gateway.desk import together
 from gateway.desk.spots import trail
 from gateway.desk.times import local
-from gateway.incidents import queries, stages
+from gateway.incidents import deadline, queries, stages
 from gateway.incidents.events import history
 from gateway.incidents.facts import cancel_says
 from gateway.registry.devices import get_device
@@ -88,7 +88,7 @@ def queue(conn: sa.Connection, zone: ZoneInfo, tests: bool = False) -> list[dict
     for row in conn.execute(query).mappings():
         # An alarm that turned out to be real left its test without any.
         times = {"pressed_at": local(row["pressed_at"] or row["opened_at"], zone)}
-        more = {"by": None, "cancel": None, "moved": False, "buttons": 1}
+        more = {"by": None, "cancel": None, "moved": False, "buttons": 1, "late": False}
         found.append({**row, **times, "opened_at": local(row["opened_at"], zone), **more})
     by_id = {each["id"]: each for each in found}
     of: dict[str, list[Any]] = {}
@@ -98,9 +98,12 @@ def queue(conn: sa.Connection, zone: ZoneInfo, tests: bool = False) -> list[dict
         buttons = len({one["device_id"] for one in listed})
         said = {"cancel": cancel_says(listed), "moved": any(one["moved"] for one in listed)}
         by_id[incident_id] |= {**said, "buttons": buttons}
-    kinds = (stages.ACKNOWLEDGED, stages.DISPATCHED)
+    kinds = (stages.ACKNOWLEDGED, stages.DISPATCHED, stages.NOT_ACCEPTED)
     for row in conn.execute(_HANDLED.where(events.c.incident_id.in_(by_id), events.c.kind.in_(kinds))):
-        by_id[row.incident_id]["by"] = row.actor
+        if row.kind == stages.NOT_ACCEPTED:
+            by_id[row.incident_id]["late"] = not by_id[row.incident_id]["accepted"]
+        else:
+            by_id[row.incident_id]["by"] = row.actor
     return found
 
 
@@ -136,8 +139,9 @@ def incident(conn: sa.Connection, incident_id: str, zone: ZoneInfo) -> dict[str,
     }
 
 
-def troubles_page(conn: sa.Connection, zone: ZoneInfo) -> dict[str, Any]:
-    """{"lasting", "ended": lists of troubles, "crashes": [{"device", "at", "text"}]}, of the devices listed."""
+def troubles_page(conn: sa.Connection, zone: ZoneInfo, untold: list[dict[str, Any]]) -> dict[str, Any]:
+    """{"lasting", "ended": lists of troubles, "crashes": [{"device", "at", "text"}]}, of the devices listed;
+    "untold": destinations with something late or dead, as given, "unaccepted": emergencies and tests."""
     lasting = troubles.listed(conn, lasting=True, limit=SHOWN)
     ended = troubles.listed(conn, lasting=False, limit=SHOWN_ENDED)
     for each in lasting + ended:
@@ -149,7 +153,13 @@ def troubles_page(conn: sa.Connection, zone: ZoneInfo) -> dict[str, Any]:
         for device_id, name in crashed.items()
         for one in crashes.listed(conn, device_id)[:CRASH_TEXTS]
     ]
-    return {"lasting": lasting, "ended": ended, "crashes": texts}
+    for each in untold:
+        each["since"] = None if each["since"] is None else local(each["since"], zone)
+    unaccepted = [
+        {"id": row.id, "opened_at": local(row.opened_at, zone), "device": row.name, "test": row.test}
+        for row in conn.execute(deadline.LATE.limit(SHOWN))
+    ]
+    return {"lasting": lasting, "ended": ended, "crashes": texts, "untold": untold, "unaccepted": unaccepted}
 
 
 def open_tests(conn: sa.Connection) -> list[str]:

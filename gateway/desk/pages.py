@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,7 +23,9 @@ from gateway.desk.live import Live
 from gateway.desk.spots import spots
 from gateway.incidents import stages
 from gateway.incidents.book import Book, UnknownIncident
+from gateway.incidents.deadline import late_count
 from gateway.incidents.merging import CannotBeMoved
+from gateway.outbox import amiss
 from gateway.registry import logins, operators, units
 from gateway.registry.operators import ADMINISTRATOR
 from gateway.store.engine import Store
@@ -42,11 +44,20 @@ TOGETHER = "together"  # in place of a stage: a merge or a split came too late
 
 
 class Desk:
-    """routes() for gateway.http. wake: called after each commit that put something into the outbox."""
+    """routes() for gateway.http. wake: called after each commit that put something into the outbox. deadlines: how long
+    a delivery may wait, by prefix of its destination (`Outbox.deadlines`)."""
 
     def __init__(
-        self, store: Store, book: Book, wake: Callable[[], None], zone: ZoneInfo, name: str, clock: Clock = now_us
+        self,
+        store: Store,
+        book: Book,
+        wake: Callable[[], None],
+        zone: ZoneInfo,
+        name: str,
+        clock: Clock = now_us,
+        deadlines: Mapping[str, float] | None = None,
     ) -> None:
+        self._deadlines = deadlines or {}
         self._store, self._book, self._wake, self._zone, self._name = store, book, wake, zone, name
         self._clock, self._guard, self._limiter = clock, Guard(store, clock), Limiter()
         self._live = Live(store, self._queue_html)
@@ -215,7 +226,7 @@ class Desk:
 
     async def troubles(self, visit: Visit) -> Response:
         newest, (found, unseen) = await asyncio.to_thread(
-            self._read, lambda conn: (look.troubles_page(conn, self._zone), look.unseen(conn))
+            self._read, lambda conn: (look.troubles_page(conn, self._zone, self._untold(conn)), look.unseen(conn))
         )
         return self._page(visit, "troubles.html", newest=newest, unseen=unseen, **found)
 
@@ -241,7 +252,11 @@ class Desk:
             "spots": spots(conn, still_open),
             "unseen": look.unseen(conn),
             "lasting": lasting_count(conn),
+            "untold": len(self._untold(conn)) + late_count(conn),
         }
+
+    def _untold(self, conn: Any) -> list[dict[str, Any]]:
+        return amiss.listed(conn, self._clock(), self._deadlines)
 
     def _incident(self, conn: Any, wanted: str) -> dict[str, Any] | None:
         found = look.incident(conn, wanted, self._zone)
@@ -308,6 +323,7 @@ class Desk:
             "value": lambda name, value: trouble_words.value_words(name, value, translate),
             "actions": labels.ACTIONS,
             "dispositions": labels.DISPOSITIONS,
+            "destination": lambda name: labels.destination_words(name, translate),
             "by": lambda actor: labels.actor_words(actor, translate),
             "said": lambda data: labels.said(data, translate),
         }

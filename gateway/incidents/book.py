@@ -30,6 +30,9 @@ __all__ = ["Book", "Later", "Taken", "UnknownIncident"]
 
 Later = Callable[[tuple[int, int]], bool]
 _FLAGS = ("moved", "doubtful")
+# What follows an outage in numbers, as each repeat of an alarm says it better: one that no backend was sent yet is put
+# right in place.
+_REPLACED = (stages.PRESS_TIME,)
 
 
 @dataclass(frozen=True)
@@ -354,21 +357,24 @@ class Book:
             return
         data["other_incident"] = other
         kind = cloudevents.TYPES.get(change, cloudevents.UPDATED_TYPE)
+
+        def envelope(event_id: str) -> dict[str, Any]:
+            about = {"source": self.source, "kind": kind, "incident_id": incident_id, "now_us": now_us}
+            return cloudevents.envelope(event_id=event_id, data=data, **about)
+
         for name in names:
+            destination = f"backend:{name}"
+            if change in _REPLACED:
+                unsent = rows.unsent(conn, destination, incident_id, change)
+                if unsent is not None and rows.replace_unsent(conn, unsent, envelope(unsent)):
+                    continue
             delivery_id = rows.new_id(now_us)
             rows.enqueue(
                 conn,
-                destination=f"backend:{name}",
+                destination=destination,
                 incident_id=incident_id,
                 kind=kind,
-                payload=cloudevents.envelope(
-                    event_id=delivery_id,
-                    source=self.source,
-                    kind=kind,
-                    incident_id=incident_id,
-                    now_us=now_us,
-                    data=data,
-                ),
+                payload=envelope(delivery_id),
                 now_us=now_us,
                 delivery_id=delivery_id,
             )

@@ -14,6 +14,7 @@ Data by kind; times in microseconds UTC; a device is eight hex digits, and that 
   device, received_at, cancelled_at, duress)
 - split_off: incident, device. split_from: incident, device, test, promised, alarms
 - told: activation, stage. refused: stage, state. relatives: relative (name), change (what they were told of)
+- not_accepted: after_s, how long no backend had accepted it when that was noticed
 """
 
 from __future__ import annotations

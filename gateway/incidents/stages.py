@@ -25,7 +25,8 @@ OPENED, ALARM_JOINED, POSITION, PRESS_TIME = "opened", "alarm_joined", "position
 CANCELLED, ALARM_LEFT, SEEN = "cancelled", "alarm_left", "seen"
 # Of two incidents made one, of one made two: in the history of that which gives, and of that which gets.
 MERGED_INTO, MERGED_FROM, SPLIT_OFF, SPLIT_FROM = "merged_into", "merged_from", "split_off", "split_from"
-TOLD, REFUSED, RELATIVES = "told", "refused", "relatives"  # kept for the audit; they change nothing
+# Kept for the audit; they change nothing.
+TOLD, REFUSED, RELATIVES, NOT_ACCEPTED = "told", "refused", "relatives", "not_accepted"
 
 CHANGE = {
     *(OPENED, ALARM_JOINED, POSITION, PRESS_TIME, CANCELLED, ALARM_LEFT, SEEN, *STAGES),

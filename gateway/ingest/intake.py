@@ -4,6 +4,9 @@ At the limit a message is not taken, and counted. One with QoS 0 is lost, as its
 One with QoS 1 stays unacknowledged at the broker; when there is room again, the link renews its connection,
 and the broker sends it again. So no flood grows memory, and a flood of QoS 0 takes no place from an alarm
 (alarms are QoS 1).
+
+Whoever sends much waits behind itself: devices take turns, one message each, and what one device sent stays in order.
+Every second turn is for a device that had none since the intake was last empty, however many others flood.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 
 MOST_QOS0 = 2_000
 MOST_QOS1 = 20_000
+MOST_HAD = 100_000  # topics remembered as having had a turn; beyond it all are as new
 PAYLOAD_KEPT_BYTES = 256  # a frame has 118 at most; of anything longer, the quarantine shows this much
 TOPIC_KEPT = 200
 
@@ -44,7 +48,10 @@ class Intake:
 
     def __init__(self, most_qos0: int = MOST_QOS0, most_qos1: int = MOST_QOS1) -> None:
         self.most_qos0, self.most_qos1 = most_qos0, most_qos1
-        self._queue: deque[Uplink] = deque()
+        # By topic, which is a device's own; the next in turn is the first. `_had`: who had a turn, and comes `_again`.
+        self._fresh: dict[str, deque[Uplink]] = {}
+        self._again: dict[str, deque[Uplink]] = {}
+        self._had: set[str] = set()
         self._waiting = {0: 0, 1: 0}
         self._drops: Counter[str] = Counter()
         self._owed = False
@@ -62,21 +69,40 @@ class Intake:
                 self._owed = self._owed or kind == 1
                 return False
             self._waiting[kind] += 1
-            self._queue.append(message)
+            self._queue_of(message.topic).append(message)
             self._changed.notify()
             return True
 
     def drain(self, limit: int, timeout_s: float | None = None) -> list[Uplink]:
-        """Wait for the first message, then take all that are there, at most `limit`.
+        """Wait for the first message, then take all that are there, at most `limit`, one of each device in turn.
 
         Empty when the intake was closed and nothing is left, or when the time is over.
         """
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._queue) or self._closed, timeout_s)
-            taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+            self._changed.wait_for(lambda: bool(self._fresh or self._again) or self._closed, timeout_s)
+            taken: list[Uplink] = []
+            while (self._fresh or self._again) and len(taken) < limit:
+                is_fresh = bool(self._fresh) and (len(taken) % 2 == 0 or not self._again)
+                turns = self._fresh if is_fresh else self._again
+                topic = next(iter(turns))
+                queue = turns.pop(topic)
+                taken.append(queue.popleft())
+                self._had.add(topic)
+                if queue:
+                    self._again[topic] = queue  # behind all the others
+            if len(self._had) > MOST_HAD or not (self._fresh or self._again):
+                self._had.clear()
             for message in taken:
                 self._waiting[1 if message.qos else 0] -= 1
             return taken
+
+    def _queue_of(self, topic: str) -> deque[Uplink]:
+        for turns in (self._again, self._fresh):
+            if topic in turns:
+                return turns[topic]
+        queue: deque[Uplink] = deque()
+        (self._again if topic in self._had else self._fresh)[topic] = queue
+        return queue
 
     def take_drops(self) -> Counter[str]:
         """What was not taken since the last call, by count name."""
@@ -104,4 +130,4 @@ class Intake:
         return self._closed
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return sum(self._waiting.values())

@@ -30,7 +30,7 @@ from panic_wire.seal import seal
 
 log = logging.getLogger("sigap.ingest")
 
-BATCH = 500
+BATCH = 100  # an SOS among a flood waits for the one at hand and its own: short ones
 FIRST_RETRY_S = 0.1
 MOST_RETRY_S = 2.0
 

@@ -9,18 +9,21 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from gateway.clock import Clock, now_us
-from gateway.outbox import rows
-from gateway.outbox.lane import Lane
+from gateway.outbox import amiss, rows
+from gateway.outbox.lane import STORE_RETRY_S, Lane
 from gateway.outbox.port import Destination
 from gateway.outbox.writes import Writes
 from gateway.store.engine import Store
+from gateway.store.problems import StoreProblem
+from gateway.supervision.troubles import CHANGES
 
 log = logging.getLogger("sigap.outbox")
 
-WATCH_EVERY_S = 10.0
+WATCH_EVERY_S = 2.0
+SHOUT_EVERY_S = 10.0
 THREADS = 4
 MOST_UNKNOWN = 100  # names remembered as already counted
 
@@ -28,9 +31,10 @@ MOST_UNKNOWN = 100  # names remembered as already counted
 class Outbox:
     """Runs one worker (a Lane) for each destination.
 
-    destinations: see gateway.outbox.port; no two may serve one name. sole: no other process works on this
-    store, so leases found at the start belong to a dead one and are dropped at once (by default: SQLite);
-    otherwise they run out. A delivery whose destination nobody serves stays pending and is shouted about.
+    destinations: see gateway.outbox.port; no two may serve one name. sole: no other process works on these
+    destinations, so leases found at the start belong to a dead one and are dropped at once (by default: SQLite);
+    otherwise they run out. A delivery whose destination nobody serves stays pending and is shouted about; `elsewhere`
+    names those that another process serves. look_every_s: for a process that no commit wakes.
     """
 
     def __init__(
@@ -41,6 +45,8 @@ class Outbox:
         *,
         sole: bool | None = None,
         chance: Callable[[], float] = random.random,
+        elsewhere: Iterable[str] = (),
+        look_every_s: float | None = None,
     ) -> None:
         self._destinations = list(destinations)
         prefixes = [destination.prefix for destination in self._destinations]
@@ -51,10 +57,17 @@ class Outbox:
             raise ValueError(f"two destinations have one name: {sorted(prefixes)}")
         self._store, self._clock, self._chance = store, clock, chance
         self._sole = store.is_sqlite if sole is None else sole
+        self._elsewhere, self._look_every_s = tuple(elsewhere), look_every_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lanes: list[Lane] = []
         self._woken = False
         self._unknown: set[str] = set()
+        self._amiss: set[str] = set()
+
+    @property
+    def deadlines(self) -> dict[str, float]:
+        """How long a delivery may wait before it is a trouble on the desk: seconds by prefix."""
+        return {each.prefix: each.policy.deadline_s for each in self._destinations}
 
     async def run(self) -> None:
         """Work until cancelled; closes the destinations at the end."""
@@ -62,11 +75,11 @@ class Outbox:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="outbox") as threads:
             writes = Writes(self._store, threads)
             self._lanes = [
-                Lane(each, self._store, writes, threads, self._clock, self.wake, self._chance)
+                Lane(each, self._store, writes, threads, self._clock, self.wake, self._chance, self._look_every_s)
                 for each in self._destinations
             ]
             try:
-                await loop.run_in_executor(threads, self._take_over)
+                await self._take_over_patiently(threads)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(writes.run(), name="outbox writes")
                     for lane in self._lanes:
@@ -74,7 +87,10 @@ class Outbox:
                     group.create_task(self._watch(threads), name="outbox watch")
                     self._loop = loop  # from here on wake() reaches the lanes; before, they look by themselves
             finally:
+                held = {each for lane in self._lanes for each in lane.held}
                 self._loop, self._lanes = None, []
+                if held:
+                    await loop.run_in_executor(threads, self._give_back, held)
                 for destination in self._destinations:
                     await destination.close()
 
@@ -104,6 +120,8 @@ class Outbox:
         lanes = {lane.destination.prefix: lane for lane in self._lanes}
         waiting, ok = [], True
         for each in backlog:
+            if not self._is_unknown(each.destination) and self._served_by(each.destination) is None:
+                continue  # another process's, which says so itself
             prefix = self._served_by(each.destination)
             destination = next((d for d in self._destinations if d.prefix == prefix), None)
             if destination is None:
@@ -131,42 +149,80 @@ class Outbox:
             return name
         return next((p for p in prefixes if p.endswith(":") and name.startswith(p)), None)
 
+    async def _take_over_patiently(self, threads: ThreadPoolExecutor) -> None:
+        while True:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(threads, self._take_over)
+            except (OperationalError, StoreProblem) as error:
+                log.error("the outbox cannot begin, the store does not take it: %s", error)
+                await asyncio.sleep(STORE_RETRY_S)
+
     def _take_over(self) -> None:
         if not self._sole:
             return
+        left = 0
         with self._store.write() as conn:
-            left = rows.drop_leases(conn)
             for destination in self._destinations:
+                left += rows.drop_leases(conn, prefix=destination.prefix)
                 rows.retry_now(conn, prefix=destination.prefix, now_us=self._clock())
         if left:
             log.warning("%d deliveries were under way when the last gateway ended; they are made again", left)
 
+    def _give_back(self, held: set[str]) -> None:
+        try:
+            with self._store.write() as conn:
+                rows.release(conn, held)
+        except SQLAlchemyError as error:
+            log.warning("%d leases could not be given back, they run out by themselves: %s", len(held), error)
+
     async def _watch(self, threads: ThreadPoolExecutor) -> None:
         """Say loudly what nobody serves. Such a delivery is never dropped: a setting may be missing."""
         loop = asyncio.get_running_loop()
+        shouted_at = -SHOUT_EVERY_S
         while True:
+            unknown: list[rows.Backlog] = []
             try:
-                unknown = await loop.run_in_executor(threads, self._count_unknown)
+                unknown = await loop.run_in_executor(threads, self._look_through)
             except SQLAlchemyError as error:
                 log.error("the outbox cannot look through its deliveries: %s", error)
-                unknown = []
-            for each in unknown:
-                log.error(
-                    "%d deliveries wait for %s, which nothing here serves: is it missing in [[backends]]?",
-                    each.pending,
-                    each.destination,
-                )
+            if loop.time() - shouted_at >= SHOUT_EVERY_S:
+                shouted_at = loop.time()
+                for each in unknown:
+                    log.error(
+                        "%d deliveries wait for %s, which nothing here serves: is it missing in [[backends]]?",
+                        each.pending,
+                        each.destination,
+                    )
             await asyncio.sleep(WATCH_EVERY_S)
 
-    def _count_unknown(self) -> list[rows.Backlog]:
+    def _look_through(self) -> list[rows.Backlog]:
+        """Tell open desks when somebody begins or ends to be late; returns what nobody serves."""
         with self._store.read() as conn:
-            unknown = [each for each in rows.backlog(conn) if self._served_by(each.destination) is None]
+            backlog = rows.backlog(conn)
+        unknown = [each for each in backlog if self._is_unknown(each.destination)]
         fresh = {each.destination for each in unknown} - self._unknown
-        if fresh and len(self._unknown) < MOST_UNKNOWN:
-            with self._store.write() as conn:
+        late = {each.destination for each in backlog if self._is_late(each)}
+        if (not fresh or len(self._unknown) >= MOST_UNKNOWN) and late == self._amiss:
+            return unknown
+        with self._store.write() as conn:
+            rows.count(conn, CHANGES)
+            if fresh and len(self._unknown) < MOST_UNKNOWN:
                 rows.count(conn, "outbox.unknown_destination", len(fresh))
-            self._unknown |= fresh
+        before = {self._served_by(name) for name in self._amiss}
+        for prefix in {self._served_by(name) for name in late} - before:
+            log.error("%s was not told in time", prefix)
+        self._unknown |= fresh if len(self._unknown) < MOST_UNKNOWN else set()
+        self._amiss = late
         return unknown
+
+    def _is_unknown(self, name: str) -> bool:
+        if self._served_by(name) is not None:
+            return False
+        return not any(name == each or (each.endswith(":") and name.startswith(each)) for each in self._elsewhere)
+
+    def _is_late(self, each: rows.Backlog) -> bool:
+        limit_s = amiss.deadline_s(each.destination, self.deadlines)
+        return limit_s is not None and self._clock() - each.oldest_at > limit_s * 1e6
 
     def _call(self, function: Callable[[], None], *, once: bool = False) -> None:
         loop = self._loop

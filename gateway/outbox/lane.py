@@ -18,6 +18,7 @@ from gateway.outbox.port import Delivery, Destination, Outcome
 from gateway.outbox.writes import Writes
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
+from gateway.supervision.troubles import CHANGES
 
 log = logging.getLogger("sigap.outbox")
 
@@ -27,6 +28,7 @@ LEASE_MARGIN_S = 10.0  # how much longer than an attempt's limit its lease lasts
 MOST_RETRY_AFTER_S = 60.0
 SHOUT_EVERY_S = 10.0  # at most one line in so long; what is left out is counted
 CLOCK_STEP_US = 1_000_000  # a clock that went back by more than this was set
+MOST_REFUSED = 10_000  # deliveries remembered as refused; beyond it one is tried for longer
 
 
 class Lane:
@@ -41,18 +43,28 @@ class Lane:
         clock: Clock,
         wake_all: Callable[[], None],
         chance: Callable[[], float] = random.random,
+        look_every_s: float | None = None,
     ) -> None:
         self.destination = destination
         self.is_exact = not destination.prefix.endswith(":")
-        self.breaker = Breaker(chance=chance)
+        self._seconds = asyncio.get_running_loop().time  # monotonic: what was set right on the clock is no pause
+        self.breaker = Breaker(self._seconds, chance)
+        self._look_every_s = look_every_s
         self._store, self._writes, self._threads, self._clock = store, writes, threads, clock
         self._wake_all, self._chance = wake_all, chance
         self._woken = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
+        self._held: set[str] = set()  # ids whose lease is ours
+        self._refused_since: dict[str, float] = {}
         self._release = False
         self._newest_now = 0
         self._shouted_at = -SHOUT_EVERY_S
         self._unsaid = 0
+
+    @property
+    def held(self) -> set[str]:
+        """Ids of what was under way and is not settled: after run(), leases to give back."""
+        return set(self._held)
 
     def wake(self) -> None:
         self._woken.set()
@@ -87,12 +99,13 @@ class Lane:
 
     async def _look(self) -> float:
         """Claim what is due and start its attempts; returns how long to wait if nothing wakes us."""
+        look_s = LOOK_EVERY_S if self._look_every_s is None else self._look_every_s
         room = self.destination.concurrency - len(self._attempts)
         if room <= 0:
-            return LOOK_EVERY_S
+            return look_s
         pause_s = self.breaker.wait_s()
         if pause_s > 0:
-            return min(pause_s, LOOK_EVERY_S)
+            return min(pause_s, look_s)
         probing = self.breaker.is_open
         release, self._release = self._release, False
         loop = asyncio.get_running_loop()
@@ -100,14 +113,15 @@ class Lane:
         claimed, next_at = await loop.run_in_executor(self._threads, self._take, limit, probing, release)
         for delivery in claimed:
             self.breaker.began()
+            self._held.add(delivery.id)
             attempt = asyncio.create_task(self._attempt(delivery))
             self._attempts.add(attempt)
             attempt.add_done_callback(self._attempt_ended)
         if probing and claimed:
             return max(self.breaker.wait_s(), 0.05)
         if next_at is None or probing:
-            return LOOK_EVERY_S
-        return min(LOOK_EVERY_S, max(0.001, (next_at - self._clock()) / 1e6))
+            return look_s
+        return min(look_s, max(0.001, (next_at - self._clock()) / 1e6))
 
     def _take(self, limit: int, early: bool, release: bool) -> tuple[list[Delivery], int | None]:
         prefix, now_us = self.destination.prefix, self._clock()
@@ -145,6 +159,7 @@ class Lane:
             outcome = Outcome(done=False, error=f"unforeseen: {type(error).__name__}: {error}")
         came_back = self._note(delivery, outcome)
         if outcome.done:
+            self._refused_since.pop(delivery.id, None)
             outcome = await self._finish(delivery, outcome, came_back)
         if not outcome.done:
             await self._retry_later(delivery, outcome, came_back)
@@ -189,6 +204,9 @@ class Lane:
         if outcome.retry_after_s:
             wait_s = min(outcome.retry_after_s, MOST_RETRY_AFTER_S)
         error = outcome.error or "it failed and gave no reason"
+        if self._is_dead(delivery, outcome):
+            await self._give_up(delivery, error, came_back)
+            return
         loud = policy.shouts(attempts)
         if loud:
             where = f"{delivery.destination} has not been told of incident {delivery.incident_id}"
@@ -207,6 +225,31 @@ class Lane:
 
         await self._write(delivery, settle)
 
+    def _is_dead(self, delivery: Delivery, outcome: Outcome) -> bool:
+        policy = self.destination.policy
+        if outcome.hopeless and (delivery.id in self._refused_since or len(self._refused_since) < MOST_REFUSED):
+            # Counted in this process's own seconds: neither a clock that is set nor a restart makes it shorter.
+            since = self._refused_since.setdefault(delivery.id, self._seconds())
+            if self._seconds() - since >= policy.refused_s:
+                del self._refused_since[delivery.id]
+                return True
+        return policy.lasts_s is not None and self._clock() - delivery.created_at >= policy.lasts_s * 1e6
+
+    async def _give_up(self, delivery: Delivery, error: str, came_back: bool) -> None:
+        def settle(conn: Connection) -> None:
+            now_us = self._clock()
+            if came_back:
+                rows.retry_now(conn, prefix=self.destination.prefix, now_us=now_us)
+            rows.give_up(conn, delivery.id, now_us=now_us, error=error)
+            rows.count(conn, f"outbox.dead.{self.destination.prefix.rstrip(':')}")
+            rows.count(conn, CHANGES)
+
+        await self._write(delivery, settle)
+        log.error(
+            "%s will not be told of incident %s any more (delivery %s, %d attempts): %s",
+            *(delivery.destination, delivery.incident_id, delivery.id, delivery.attempts, error),
+        )
+
     async def _write(self, delivery: Delivery, settle: Callable[[Connection], None]) -> None:
         """Write down how an attempt ended; while the store fails, again and again until its lease is over.
 
@@ -216,10 +259,12 @@ class Lane:
         for left in reversed(range(tries)):
             try:
                 await self._writes.do(settle)
+                self._held.discard(delivery.id)
                 return
             except (OperationalError, StoreProblem) as error:
                 self._shout(f"the store cannot take how delivery {delivery.id} ended: {error}")
                 if left == 0:
+                    self._held.discard(delivery.id)
                     raise
                 await asyncio.sleep(STORE_RETRY_S)
 

@@ -39,7 +39,8 @@ class Outcome:
 
     done: the destination has it; never tried again. error: why not, as a sentence (kept in `last_error`).
     reached: the destination itself answered, so the failure is about this delivery and not about the line;
-    such failures do not open the destination's circuit breaker.
+    such failures do not open the destination's circuit breaker. hopeless: it answered that it will not take this
+    very delivery, as it is; the same bytes would be refused again (RetryPolicy.refused_s).
     retry_after_s: the destination asked for this pause. effect: what follows from success, run in the very
     transaction that marks the delivery done, and only if it was not done before.
     """
@@ -49,6 +50,7 @@ class Outcome:
     retry_after_s: float | None = None
     effect: Callable[[Connection], object] | None = None
     reached: bool = False
+    hopeless: bool = False
 
 
 class Destination(Protocol):

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 LEAST_FACTOR = 1.1
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Waits between the attempts of one delivery. It never gives up: an alarm has no last attempt.
+    """Waits between the attempts of one delivery. As long as nobody answers it does not give up: an alarm has no
+    last attempt.
 
     The first `first_tries` failures are each followed by `first_s`; after that the wait is multiplied by
     `factor` up to `most_s`. Every wait is shortened at random by up to `jitter` (a part of it), so that many
     deliveries do not knock at the same instant. From attempt `shout_from` on, each failure is said loudly:
-    log, counts, health.
+    log, counts, health. What waits for longer than `deadline_s` is a trouble on the desk.
+
+    A delivery that the destination refuses for what it is (Outcome.hopeless) for `refused_s`, or that is older than
+    `lasts_s` where that is set, becomes a dead letter: kept, shown, to be sent again by hand, and no longer in
+    the way of what comes after it.
     """
 
     first_s: float = 1.0
@@ -26,6 +32,9 @@ class RetryPolicy:
     most_s: float = 30.0
     jitter: float = 0.2
     shout_from: int = 8
+    deadline_s: float = 20.0
+    refused_s: float = 3600.0
+    lasts_s: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.first_s <= self.most_s < math.inf:
@@ -34,6 +43,8 @@ class RetryPolicy:
             raise ValueError("first_tries and shout_from are at least 1, jitter is from 0 to below 1")
         if not LEAST_FACTOR <= self.factor < math.inf:  # so that a few steps reach most_s
             raise ValueError(f"factor must be at least {LEAST_FACTOR}")
+        if self.deadline_s <= 0 or self.refused_s < 0 or (self.lasts_s is not None and self.lasts_s <= 0):
+            raise ValueError("deadline_s and lasts_s are above 0, refused_s is not below")
 
     def longest_wait_s(self, attempt: int) -> float:
         """Seconds to wait at most after failed attempt number `attempt` (the first is 1)."""
@@ -64,6 +75,14 @@ class RetryPolicy:
             rows.append((attempt, longest_s * (1 - self.jitter), longest_s, self.shouts(attempt)))
             if longest_s >= self.most_s and self.shouts(attempt):
                 return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its values by name, and "schedule": what rows() says, as `sigap backends --json` prints it."""
+        schedule = [
+            {"attempt": attempt, "least_s": round(least_s, 3), "longest_s": longest_s, "loud": loud}
+            for attempt, least_s, longest_s, loud in self.rows()
+        ]
+        return {**asdict(self), "schedule": schedule}
 
     def __str__(self) -> str:
         """The policy as a Markdown table; docs/integrator.md holds exactly this text."""

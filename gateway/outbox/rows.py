@@ -1,9 +1,10 @@
 """The SQL that matters, in one place: what happens to a row of `deliveries`, for SQLite and PostgreSQL alike.
 
-A delivery is `pending` until its destination has it, then `done`. Whoever works on it holds a lease
+A delivery is `pending` until its destination has it, then `done`; or it is `dead`, a letter that is kept but no longer
+sent (RetryPolicy says when), and pending again when somebody asks for it. Whoever works on it holds a lease
 (`leased_until`); the lease of a process that was killed runs out, and the work is done again, with the same
 id. Of one incident, one destination is told things in the order of `created_at`: a younger delivery waits
-for an elder.
+for an elder that is pending.
 All times are microseconds since 1970, UTC.
 """
 
@@ -13,7 +14,7 @@ import functools
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,16 @@ SELECT :id, :destination, :incident_id, :kind, :payload, 'pending', 0, :now,
        CASE WHEN elder.at >= :now THEN elder.at + 1 ELSE :now END
 FROM (SELECT coalesce(max(created_at), 0) AS at FROM deliveries
       WHERE incident_id = :incident_id AND destination = :destination) AS elder
+"""
+
+YOUNGEST = """
+SELECT id, attempts, leased_until, state, payload FROM deliveries
+WHERE incident_id = :incident_id AND destination = :destination ORDER BY created_at DESC LIMIT 1
+"""
+
+REPLACE_UNSENT = """
+UPDATE deliveries SET payload = :payload
+WHERE id = :id AND state = 'pending' AND attempts = 0 AND leased_until IS NULL
 """
 
 FREE = "d.state = 'pending' AND (d.leased_until IS NULL OR d.leased_until <= :now)"
@@ -78,7 +89,27 @@ RETRY_NOW = """
 UPDATE deliveries AS d SET next_at = :now WHERE d.state = 'pending' AND {match} AND d.next_at > :now
 """
 
-DROP_LEASES = "UPDATE deliveries SET leased_until = NULL WHERE state = 'pending' AND leased_until IS NOT NULL"
+GIVE_UP = """
+UPDATE deliveries SET state = 'dead', done_at = :now, leased_until = NULL, last_error = :error
+WHERE id = :id AND state = 'pending'
+"""
+
+RESEND = """
+UPDATE deliveries SET state = 'pending', done_at = NULL, next_at = :now WHERE id = :id AND state = 'dead'
+"""
+
+RELEASE = "UPDATE deliveries SET leased_until = NULL WHERE id = :id AND state = 'pending'"
+
+DROP_LEASES = """
+UPDATE deliveries AS d SET leased_until = NULL WHERE d.state = 'pending' AND {match} AND d.leased_until IS NOT NULL
+"""
+
+DEAD = """
+SELECT id, destination, incident_id, kind, attempts, last_error, created_at, done_at AS died_at
+FROM deliveries WHERE state = 'dead' ORDER BY done_at DESC, id LIMIT :limit
+"""
+
+DEAD_COUNTS = "SELECT destination, count(*) AS dead FROM deliveries WHERE state = 'dead' GROUP BY destination"
 
 BACKLOG = """
 SELECT destination, count(*) AS pending, min(created_at) AS oldest_at, max(attempts) AS most_attempts
@@ -108,6 +139,20 @@ class Backlog:
     last_error: str | None
 
 
+@dataclass(frozen=True)
+class DeadLetter:
+    """A delivery that was given up. Times in microseconds, UTC."""
+
+    id: str
+    destination: str
+    incident_id: str
+    kind: str
+    attempts: int
+    last_error: str | None
+    created_at: int
+    died_at: int
+
+
 def enqueue(
     conn: Connection,
     *,
@@ -130,6 +175,20 @@ def enqueue(
     }
     conn.execute(_sql(ENQUEUE), values)
     return delivery_id
+
+
+def unsent(conn: Connection, destination: str, incident_id: str, change: str) -> str | None:
+    """The id of the youngest delivery about this incident, if nobody was sent it yet and it tells of such a change."""
+    row = conn.execute(_sql(YOUNGEST), {"destination": destination, "incident_id": incident_id}).first()
+    if row is None or row.state != "pending" or row.attempts or row.leased_until is not None:
+        return None
+    return row.id if json.loads(row.payload)["data"]["change"] == change else None
+
+
+def replace_unsent(conn: Connection, delivery_id: str, payload: dict[str, Any]) -> bool:
+    """Say it as it is now; False when somebody has begun to send it, which keeps the bytes of an id what they are."""
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return conn.execute(_sql(REPLACE_UNSENT), {"id": delivery_id, "payload": text}).rowcount == 1
 
 
 def due(conn: Connection, *, prefix: str, now_us: int, limit: int, early: bool = False) -> list[str]:
@@ -184,9 +243,36 @@ def retry_now(conn: Connection, *, prefix: str, now_us: int) -> int:
     return conn.execute(*_matching(conn, RETRY_NOW, prefix, {"now": now_us})).rowcount
 
 
-def drop_leases(conn: Connection) -> int:
-    """Leases of a process that is known to be gone: for a store with one gateway, at its start."""
-    return conn.execute(_sql(DROP_LEASES)).rowcount
+def drop_leases(conn: Connection, *, prefix: str = "") -> int:
+    """Leases of a process that is known to be gone: at the start of the one process that serves this destination
+    ("": all of them)."""
+    return conn.execute(*_matching(conn, DROP_LEASES, prefix, {})).rowcount
+
+
+def release(conn: Connection, ids: Iterable[str]) -> None:
+    """Give leases back without an outcome: whoever held them ends in order, and another may go on at once."""
+    for delivery_id in ids:
+        conn.execute(_sql(RELEASE), {"id": delivery_id})
+
+
+def give_up(conn: Connection, delivery_id: str, *, now_us: int, error: str) -> None:
+    """Make it a dead letter. What is younger of its incident goes on."""
+    conn.execute(_sql(GIVE_UP), {"id": delivery_id, "now": now_us, "error": error[:LAST_ERROR_LIMIT]})
+
+
+def resend(conn: Connection, delivery_id: str, *, now_us: int) -> bool:
+    """A dead letter is due again, with the id it always had; False when there is no such dead letter."""
+    return conn.execute(_sql(RESEND), {"id": delivery_id, "now": now_us}).rowcount == 1
+
+
+def dead(conn: Connection, limit: int) -> list[DeadLetter]:
+    """Dead letters, those that died last first."""
+    return [DeadLetter(*row) for row in conn.execute(_sql(DEAD), {"limit": limit}).all()]
+
+
+def dead_counts(conn: Connection) -> dict[str, int]:
+    """How many dead letters each destination has."""
+    return {row.destination: row.dead for row in conn.execute(_sql(DEAD_COUNTS)).all()}
 
 
 def backlog(conn: Connection, limit: int = 200) -> list[Backlog]:
@@ -212,7 +298,9 @@ def count(conn: Connection, name: str, by: int = 1) -> None:
 def _matching(
     conn: Connection, query: str, prefix: str, values: dict[str, Any]
 ) -> tuple[sa.TextClause, dict[str, Any]]:
-    """The query for an exact destination, or for all that begin with a prefix that ends in ":"."""
+    """The query for an exact destination, for all that begin with a prefix that ends in ":", or for all ("")."""
+    if not prefix:
+        return _sql(query.replace("{match}", "1 = 1")), values
     if not prefix.endswith(":"):
         return _sql(query.replace("{match}", "d.destination = :exact")), {**values, "exact": prefix}
     # A range, so that the index serves it; SQLite compares bytes by itself, PostgreSQL when told to.

@@ -29,7 +29,8 @@ class RelativesDestination(Destination):
     """
 
     prefix = PREFIX
-    policy = RetryPolicy(first_s=2.0, first_tries=5, most_s=60.0)
+    # A day later "help is on the way" is no news any more, and a wrong address is a matter for a person.
+    policy = RetryPolicy(first_s=2.0, first_tries=5, most_s=60.0, deadline_s=120.0, lasts_s=86_400.0)
     concurrency = AT_ONCE
     limit_s = 40.0
 

@@ -25,6 +25,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from standardwebhooks import Webhook
 
+from gateway.broker.files import MOST_IN_FLIGHT
 from gateway.clock import now_us
 from gateway.registry.devices import Device, add_device
 from gateway.store.engine import open_store
@@ -72,7 +73,7 @@ class Broker:
         self.log = folder / "mosquitto.log"
         self.config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
-            "max_inflight_messages 1000\nmax_queued_messages 0\n"
+            f"max_inflight_messages {MOST_IN_FLIGHT}\nmax_queued_messages 0\n"
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.start()

@@ -340,7 +340,7 @@ def test_the_model_has_the_limits_of_the_generated_configuration(tmp_path: Path)
     limits = {key: int(value) for key, value in re.findall(r"^(max_\w+) (\d+)$", text, re.MULTILINE)}
     assert limits.pop("max_packet_size") == mqtt.MOST_BYTES + 1
     assert limits.pop("max_queued_messages") == broker.QUEUE_LIMIT
-    assert set(limits) == {"max_inflight_messages"}, "another limit, which the model ought to know"
+    assert set(limits) == {"max_inflight_messages", "max_connections"}, "another limit, which the model ought to know"
 
 
 def test_a_stopped_model_notices_silence_when_it_goes_on() -> None:

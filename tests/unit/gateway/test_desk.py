@@ -23,6 +23,8 @@ from gateway.clock import now_us
 from gateway.desk.guard import FAILURES, Limiter
 from gateway.desk.pages import Desk
 from gateway.incidents.book import Book
+from gateway.incidents.events import record
+from gateway.outbox import rows
 from gateway.registry import logins, operators, units
 from gateway.registry.devices import add_device, get_device, revoke_device
 from gateway.registry.people import add_owner
@@ -405,3 +407,24 @@ def test_long_and_strange_forms(url: str, incident: str) -> None:
     assert ani.post("/incidents/none/acknowledged")[0] == 404
     assert ani.ask("GET", "/incidents/none")[0] == 404
     assert ani.ask("GET", "/static/../pages.py")[0] == 404
+
+
+def test_who_was_not_told_is_on_the_page_of_troubles_and_beside_the_queue(store: Store, incident: str) -> None:
+    letter = enqueue(store, "relative:7", incident, now_us=now_us())
+    late = enqueue(store, "backend:police", incident, now_us=now_us() - 21_000_000)
+    with store.write() as conn:
+        rows.give_up(conn, letter, now_us=now_us(), error=MARKUP)
+        rows.retry_later(conn, late, next_at=now_us(), error="no connection")
+        record(conn, incident, now_us(), "not_accepted", "gateway", {"after_s": 20.0})
+    deadlines = {"backend:police": 20.0, "relative:": 120.0}
+    zone = ZoneInfo("Asia/Jakarta")
+    desk = Desk(store, Book(["police"], "test"), lambda: None, zone, "polres-test", deadlines=deadlines)
+    with served(Starlette(routes=desk.routes())) as url:
+        browser = in_as(url, "Ani")
+        page, queue = browser.ask("GET", "/troubles")[1], browser.ask("GET", "/")[1]
+    assert f'data-unaccepted="{incident}"' in page
+    assert 'data-untold="backend:police"' in page
+    assert "no connection" in page
+    assert 'data-untold="relative:7"' in page
+    assert "belum diterima sistem polisi" in queue
+    assert "Tidak diberi tahu pada waktunya: 3" in queue

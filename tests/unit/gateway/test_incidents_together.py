@@ -204,7 +204,7 @@ def test_what_was_lost_of_the_rows_comes_back_from_the_events(town: Town) -> Non
 def test_the_command_says_what_differs_and_mends_it(town: Town, tmp_path: Path) -> None:
     incident = town.press("till").incident_id
     config = tmp_path / "sigap.toml"
-    config.write_text(f'[store]\nurl = "sqlite:///{town.store.path}"\n')
+    config.write_text(f'[gateway]\ndata_dir = "{town.store.path.parent}"\n')  # its sigap.db, and master.key
 
     def call(*arguments: str) -> Result:
         return CliRunner().invoke(incidents, ["rebuild", *arguments, "--config", str(config)])

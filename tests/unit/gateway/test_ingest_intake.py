@@ -7,8 +7,8 @@ import threading
 from gateway.ingest.intake import Intake, Uplink
 
 
-def message(qos: int, mid: int = 0) -> Uplink:
-    return Uplink("t", b"", 0, 1, qos=qos, mid=mid)
+def message(qos: int, mid: int = 0, topic: str = "t") -> Uplink:
+    return Uplink(topic, b"", 0, 1, qos=qos, mid=mid)
 
 
 def test_everything_queued_is_drained_at_once_in_order() -> None:
@@ -18,6 +18,31 @@ def test_everything_queued_is_drained_at_once_in_order() -> None:
     assert [each.mid for each in intake.drain(5)] == [0, 1, 2, 3, 4]
     assert [each.mid for each in intake.drain(5)] == [5, 6]
     assert intake.drain(5, timeout_s=0.01) == []
+
+
+def test_who_sends_much_waits_behind_itself() -> None:
+    intake = Intake()
+    for mid in range(1000):
+        intake.put(message(1, mid, f"flooder-{mid % 10}"))
+    first = intake.drain(100)
+    assert intake.put(message(1, 5000, "sos"))
+    second = intake.drain(100)
+    assert second[0].mid == 5000  # before 900 others
+    for mid in range(1000, 1100):
+        intake.put(message(1, mid, f"flooder-{mid % 10}"))
+    for mid in range(6000, 6100):  # a crowd of new ones takes every second turn, and no more
+        intake.put(message(1, mid, f"new-{mid}"))
+    third = intake.drain(100)
+    assert len([each for each in third if each.mid >= 6000]) == 50
+    rest = intake.drain(2000)
+    assert len(intake) == 0
+    for flooder in range(10):
+        mids = [each.mid for each in first + second + third + rest if each.topic == f"flooder-{flooder}"]
+        assert mids == list(range(flooder, 1100, 10))  # each one's own, in order
+    assert intake.drain(1, timeout_s=0.01) == []
+    intake.put(message(1, 1, "flooder-1"))
+    intake.put(message(1, 2, "sos"))
+    assert [each.mid for each in intake.drain(9)] == [1, 2]  # all had their turn long ago
 
 
 def test_a_flood_of_qos_0_takes_no_place_from_qos_1() -> None:
