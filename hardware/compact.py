@@ -39,7 +39,7 @@ def pmu_parts(pmu: Pmu) -> tuple[int, ...]:
 NAMES = {
     "button": "pin, pull-up inside, active low",
     "lamp": "LED, buzzer or None, active high",
-    "gps": "UART, RX, TX, baud",
+    "gps": "UART, RX, TX, baud, standby where there is one",
     "pmu": "SDA, SCL, REG 12H, its bit of the GPS, REG 28H, REG 33H",
     "battery": "pin, Ohm to the battery, Ohm to ground",
     "sleep": "wake pin, light, deep, counter",
@@ -53,7 +53,8 @@ def firmware_parts(board: Board) -> dict[str, tuple[Any, ...]]:
         "lamp": (board.led.pin, board.buzzer.pin if board.buzzer else None, board.led.active_high),
     }
     if board.gps:
-        parts["gps"] = (board.gps.uart, board.gps.rx, board.gps.tx, board.gps.baud)
+        gps = board.gps
+        parts["gps"] = (gps.uart, gps.rx, gps.tx, gps.baud, *(() if gps.standby is None else (gps.standby,)))
     if board.pmu:
         parts["pmu"] = pmu_parts(board.pmu)
     if board.battery and board.battery.divider:

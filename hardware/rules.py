@@ -82,6 +82,15 @@ def wake_pins_wake(board: Board, chip: Chip) -> Iterator[Fault]:
         )
 
 
+def receivers_can_rest(board: Board, _: Chip) -> Iterator[Fault]:
+    """An L76K has no command for it: its STANDBY pin, low, is the way (Quectel, L76 series hardware design, 3.3.2)."""
+    if board.gps and (board.gps.receiver == "l76k") != (board.gps.standby is not None):
+        yield (
+            f"gps.receiver = {board.gps.receiver!r} with gps.standby = {board.gps.standby}",
+            "An L76K rests by its STANDBY pin: name the pin that drives it; a u-blox by a command: leave it out",
+        )
+
+
 def deep_sleep_sees_presses(board: Board, _: Chip) -> Iterator[Fault]:
     if board.sleep.deep == "counted" and board.sleep.counter != "ulp":
         yield (
@@ -143,6 +152,7 @@ RULES: tuple[Callable[[Board, Chip], Iterator[Fault]], ...] = (
     deep_sleep_sees_presses,
     download_button_is_not_the_only_one,
     gps_uart_exists,
+    receivers_can_rest,
     battery_is_measured,
     every_state_has_its_figure,
     exceptions_are_needed,

@@ -67,13 +67,14 @@ class Buzzer(_Table):
 
 
 class Gps(_Table):
-    """rx, tx: the ESP32's pins. receiver: whose power commands it understands."""
+    """rx, tx: the ESP32's pins. receiver: how it is sent to rest: a u-blox by command, an L76K by the pin `standby`."""
 
     uart: Annotated[int, Field(ge=1, le=2)]
     rx: Pin
     tx: Pin
     baud: Literal[4800, 9600, 19200, 38400, 57600, 115200]
     receiver: Literal["u-blox", "l76k"]
+    standby: Pin | None = None
 
 
 class Lora(_Table):
@@ -217,6 +218,8 @@ class Board(_Table):
         if self.gps:
             yield Use("gps.rx", self.gps.rx, "in")
             yield Use("gps.tx", self.gps.tx, "out")
+            if self.gps.standby is not None:
+                yield Use("gps.standby", self.gps.standby, "out")
         if self.lora:
             for name in ("sck", "mosi", "cs", "rst"):
                 yield Use(f"lora.{name}", getattr(self.lora, name), "out")

@@ -72,6 +72,12 @@ def test_a_good_board(tmp_path: Path) -> None:
     assert [use.pin for use in board.uses()] == [27, 26, 33, 32, 35]
 
 
+def test_an_l76k_rests_by_a_pin(tmp_path: Path) -> None:
+    board = read(tmp_path, GOOD + GPS.replace('"u-blox"', '"l76k"\nstandby = 4'))
+    assert compact.firmware_parts(board)["gps"] == (1, 33, 32, 9600, 4)
+    assert 4 in [use.pin for use in board.uses()]
+
+
 def test_the_shipped_boards() -> None:
     boards = generate.read_boards()
     assert set(boards) == {"devkit", "tbeam"}
@@ -112,6 +118,15 @@ REFUSED: dict[str, list[tuple[str, str, str, str]]] = {
     ],
     "deep_sleep_sees_presses": [("", 'deep = "no"', 'deep = "counted"', "nothing counts while the chip sleeps")],
     "download_button_is_not_the_only_one": [("S3", "pin = 27", "pin = 0", "enters the download mode")],
+    "receivers_can_rest": [
+        (GPS, 'receiver = "u-blox"', 'receiver = "l76k"', "gps.receiver = 'l76k' with gps.standby = None"),
+        (
+            GPS,
+            'receiver = "u-blox"',
+            'receiver = "u-blox"\nstandby = 4',
+            "gps.receiver = 'u-blox' with gps.standby = 4",
+        ),
+    ],
     "gps_uart_exists": [(GPS, "uart = 1", "uart = 3", "gps.uart")],
     "battery_is_measured": [
         (BATTERY, "", "", "nobody measures it"),
