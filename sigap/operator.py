@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http.cookiejar
 import re
 import urllib.error
@@ -14,7 +15,7 @@ LIMIT_S = 10.0
 _TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
 _INCIDENT = re.compile(r'<tr class="(?!test|closed)[a-z_]+" data-incident="([0-9a-f-]+)"')
 _UNITS = re.compile(r'<select name="unit".*?</select>', re.DOTALL)
-_OPTION = re.compile(r"<option>([^<]+)</option>")
+_OPTION = re.compile(r'<option value="([^"]+)"')
 
 
 class DeskOperator:
@@ -52,7 +53,7 @@ class DeskOperator:
     def units(self, incident: str) -> list[str]:
         """The units that the incident's page offers."""
         offered = _UNITS.search(self._ask(f"/incidents/{incident}"))
-        return _OPTION.findall(offered[0]) if offered else []
+        return [html.unescape(each) for each in _OPTION.findall(offered[0])] if offered else []
 
     def _ask(self, path: str, form: dict[str, str] | None = None) -> str:
         data = None if form is None else urllib.parse.urlencode(form).encode()

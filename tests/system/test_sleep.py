@@ -104,7 +104,7 @@ def test_a_stuck_button_neither_keeps_it_awake_nor_from_the_next_press() -> None
         world.run(1030)
         assert [type for type, _ in heard].count(TROUBLE) >= 2, "stuck, and free again"
         moments = [each["at_us"] for each in entries(world, "sleeps")]
-        assert any(730_000_000 < at < 760_000_000 for at in moments), "asleep once test mode, by the hold, is over"
+        assert any(630_000_000 < at < 640_000_000 for at in moments), "asleep once it is known to be stuck, and told"
         assert len(world.store.alarms()) == 1
 
 

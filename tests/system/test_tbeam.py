@@ -17,7 +17,7 @@ from sigap.story.world import Board, World
 from simulator.image import FIRMWARE
 from simulator.testing import one_board
 from simulator.world.wiring import BOARDS
-from tests.system.virtual_lab import shop, virtual
+from tests.system.virtual_lab import SITE, shop, virtual
 
 PMU = """
 import json
@@ -120,7 +120,7 @@ def test_a_press_and_the_battery_at_the_gateway(world: World, broker: Broker, ga
 
 
 def test_in_virtual_time() -> None:
-    button = shop("tas", settings={"board": "tbeam"}, track=[(0.0, -6.99, 110.42)], plan={"board": "tbeam"})
+    button = shop("tas", settings={"board": "tbeam"}, track=[(0.0, *SITE)], plan={"board": "tbeam"})
     with virtual(button) as world:
         board = world.boards["tas"]
         world.run(100)
