@@ -246,6 +246,8 @@ class Book:
         # Each test shows a relative that it comes.
         if (kind == stages.OPENED or is_test) and not device.revoked:
             tell_relatives_of(conn, incident_id, device, kind, received_at)
+        if kind == stages.OPENED:
+            return Taken(True, incident_id, stages.stage_to_tell(stages.OPEN, False), True)
         return self._taken(conn, incident_id, new=True, wakes=True)
 
     def _open_incident(
