@@ -102,3 +102,8 @@ def test_a_file_with_its_own_sum(tmp_path: Path) -> None:
 def test_nothing_is_taken_unpinned() -> None:
     with pytest.raises(Problem, match="is not known"):
         images.get(replace(IMAGE, sha256=""), None, None)
+
+
+def test_every_shipped_board_has_a_pinned_image() -> None:
+    for board in read_boards().values():
+        assert len(images.find(board.board.image).sha256) == 64, board.board.name
