@@ -32,8 +32,8 @@ test: .venv/.ready .venv/.browser ## every test, in parallel (PYTEST_ARGS="-k na
 	@$(BIN)/python -m pytest -q -m alone $(PYTEST_ARGS) || [ $$? = 5 ]
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone" $(PYTEST_ARGS)
 
-soak: .venv/.ready ## ten minutes of drawn faults, a hundred boards, stories, killed parts, crowds; 20 minutes at most
-	@SIGAP_SOAK_S=$${SIGAP_SOAK_S:-600} timeout 1200 $(BIN)/python -m pytest -q -s tests/soak
+soak: .venv/.ready ## minutes of drawn faults, a hundred boards, stories, killed parts, crowds; 20 minutes at most
+	@SIGAP_SOAK_S=$${SIGAP_SOAK_S:-240} timeout 1200 $(BIN)/python -m pytest -q -s tests/soak
 
 bench: .venv/.ready ## press to receipt at 10 to 10,000 alarms/s, beside others; writes docs/performance.md (six minutes)
 	@bash sigap/bench/node_red/install.sh build/bench/node-red

@@ -7,6 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
+
 from simulator.image import FIRMWARE
 from simulator.world.presses import presses
 from tests.system.virtual_lab import shop, virtual
@@ -28,6 +30,7 @@ if app:
 """
 
 
+@pytest.mark.timeout(600)
 def test_free_memory_of_a_week_does_not_fall(tmp_path: Path) -> None:
     firmware = tmp_path / "firmware"
     shutil.copytree(FIRMWARE, firmware, ignore=shutil.ignore_patterns("__pycache__"))
