@@ -9,6 +9,7 @@ if ! { command -v node && command -v npm; } >/dev/null; then
   exit 3
 fi
 mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
 if [ -e "$folder/.ready" ] && cmp -s "$here/package-lock.json" "$folder/package-lock.json"; then exit; fi
 rm -f "$folder/.ready"
 cp "$here/package.json" "$here/package-lock.json" "$folder/"
