@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gateway.private_files import write_private
 from sigap.problem import Problem
 
 AUTHORITY, AUTHORITY_KEY = "ca.pem", "ca.key"
@@ -155,12 +155,5 @@ def _load(certificate: Path, key: Path) -> Issued | None:
 
 def _store(certificate: Path, key: Path, issued: Issued) -> None:
     """The key first: a certificate without its key counts as none."""
-    for path, content in ((key, issued.key_pem), (certificate, issued.pem)):
-        beside = path.with_name(path.name + ".new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        beside.replace(path)
+    write_private(key, issued.key_pem)
+    write_private(certificate, issued.pem)

@@ -244,8 +244,11 @@ class Button:
         self.client.loop_stop()
 
 
+Lab = tuple[Broker, GatewayProcess, Callable[[str], Button]]
+
+
 @contextlib.contextmanager
-def lab(folder: Path) -> Iterator[tuple[Broker, GatewayProcess, Callable[[str], Button]]]:
+def lab(folder: Path) -> Iterator[Lab]:
     """broker, gateway (not started), and a function that registers and connects a button."""
     broker = Broker(folder)
     gateway = GatewayProcess(folder, broker)

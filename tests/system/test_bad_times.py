@@ -12,7 +12,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,27 +23,12 @@ from panic_wire import topics
 from panic_wire.frames import ALARM, Alarm, Header
 from panic_wire.seal import seal
 from tests.system.crowd import Crowd
-from tests.system.gateway_lab import LIMIT_S, Broker, Button, GatewayProcess, lab, wait_until
+from tests.system.gateway_lab import LIMIT_S, Broker, Button, GatewayProcess, Lab, wait_until
 from tests.system.test_broker_acl import clean_environment
 
-Lab = tuple[Broker, GatewayProcess, Callable[[str], Button]]
 FLOODERS, FLOOD, FLOOD_S, SOS_LIMIT_S = 500, 10_000, 5.0, 1.0
 STRANGERS = 10_000  # frames; tests/soak sends 100,000
 MOST_GROWTH_BYTES = 64 << 20
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with lab(tmp_path_factory.mktemp("lab")) as parts:
-        parts[1].start()
-        parts[1].wait_healthy()
-        yield parts
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Lab]:
-    with lab(tmp_path) as parts:
-        yield parts
 
 
 @pytest.mark.alone

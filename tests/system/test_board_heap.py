@@ -38,15 +38,7 @@ def test_it_runs_in_the_heap_of_a_board(
 ) -> None:
     assert BoardSettings("b", Path("b.img")).heap_kb == HEAP_KB
     idle = board.memory()
-    for _ in range(OPEN_ALARMS):
-        board.press(3)
-        gateway.waits_for_alarm(of=board)
-    full = board.memory()
-    broker.kill()
-    broker.start()
-    board.prints("mqtt: connected", within_s=30)
-    board.press(3)
-    gateway.waits_for_alarm(of=board)
+    full = filled(board, broker, gateway)
     (state,) = board.client.boards()
     command = Path(f"/proc/{state['pid']}/cmdline").read_bytes().split(b"\0")
     console = board.console()
@@ -94,6 +86,18 @@ def test_a_button_that_sleeps_runs_in_the_same_heap(
     board.press(1)
     board.client.event(lambda event: event["event"] == "cpu" and event["state"] == "light", 90)
     idle = board.memory()
+    full = filled(board, broker, gateway)
+    with capsys.disabled():
+        print(
+            f"\na {kind} that sleeps, in {HEAP_KB} kB: {_kb(idle['firmware'])} kB asleep, "
+            f"{_kb(full['firmware'])} kB with the journal full, {_kb(full['free'])} kB free"
+        )
+    assert board.restarts() == 0
+    assert not [line for line in board.console() if "crashed" in line or "memory" in line]
+
+
+def filled(board: Board, broker: Broker, gateway: Gateway) -> dict[str, int]:
+    """The memory with the journal full; then the broker goes and comes back, and one more alarm gets through."""
     for _ in range(OPEN_ALARMS):
         board.press(3)
         gateway.waits_for_alarm(of=board)
@@ -103,13 +107,7 @@ def test_a_button_that_sleeps_runs_in_the_same_heap(
     board.prints("mqtt: connected", within_s=30)
     board.press(3)
     gateway.waits_for_alarm(of=board)
-    with capsys.disabled():
-        print(
-            f"\na {kind} that sleeps, in {HEAP_KB} kB: {_kb(idle['firmware'])} kB asleep, "
-            f"{_kb(full['firmware'])} kB with the journal full, {_kb(full['free'])} kB free"
-        )
-    assert board.restarts() == 0
-    assert not [line for line in board.console() if "crashed" in line or "memory" in line]
+    return full
 
 
 def _kb(size: int) -> str:

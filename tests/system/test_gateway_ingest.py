@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,7 @@ from gateway.store.schema import alarms, devices, events, incidents
 from panic_wire import topics
 from panic_wire.frames import ALARM, STATUS, Alarm, Header, Status
 from panic_wire.seal import seal
-from tests.system.gateway_lab import LIMIT_S, Broker, Button, GatewayProcess, free_port, lab, wait_until
-
-Lab = tuple[Broker, GatewayProcess, Callable[[str], Button]]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with lab(tmp_path_factory.mktemp("lab")) as parts:
-        parts[1].start()
-        parts[1].wait_healthy()
-        yield parts
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Lab]:
-    with lab(tmp_path) as parts:
-        yield parts
+from tests.system.gateway_lab import LIMIT_S, Button, GatewayProcess, Lab, free_port, wait_until
 
 
 def named() -> str:
