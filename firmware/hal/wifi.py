@@ -14,7 +14,7 @@ REST_MS = 2000
 JOIN_LOOK_MS = 250
 ABSENT = (201, 210, 211, 212)  # status(): no such access point, or none that suits
 REFUSED = (202, 204)  # wrong password; the handshake came to nothing, which is what a wrong one looks like too
-LOOK_MS = 2000  # and at once when the broker is lost, or somebody presses
+LOOK_MS = 5000  # and at once when the broker is lost, or somebody presses
 PROVE_MS = 10000  # how long an address of last time may go without an answer from the broker
 
 

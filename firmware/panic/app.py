@@ -23,7 +23,7 @@ from panic_wire.bodies import BUTTON_STUCK, EDGES_LOST, NETWORK, ON_BACKUP
 from panic_wire.bodies import HOLD as HOLD_GESTURE
 
 IN_FLIGHT = 2  # attempts at once; each takes some 2 kB of RAM while it lasts
-FEED_MS = 5000
+FEED_MS = 10000
 CRASH_MS = 1000
 NO_WAY_MS = 60000  # so long without a way to the broker is trouble
 
