@@ -18,6 +18,7 @@ from gateway.ingest.judge import Opened, Presence, Rejection, judge
 from gateway.ingest.windows import Windows
 from gateway.outbox.rows import count
 from gateway.registry.devices import Device, get_device, get_devices
+from gateway.store.prepared import prepared
 from gateway.store.schema import devices
 from gateway.supervision import commands, crashes, troubles
 from panic_wire import topics
@@ -256,4 +257,4 @@ class Batch:
 @functools.lru_cache(maxsize=8)
 def _heard(columns: tuple[str, ...]) -> sa.Update:
     changed = {column: sa.bindparam(column) for column in columns}
-    return devices.update().where(devices.c.id == sa.bindparam("for_id")).values(**changed)
+    return prepared(devices.update().where(devices.c.id == sa.bindparam("for_id")).values(**changed))

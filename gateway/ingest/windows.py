@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from gateway.store.prepared import prepared
 from gateway.store.schema import replay_windows as table
 from panic_wire.replay import ReplayWindow
 
@@ -47,7 +48,11 @@ class Windows:
             some = wanted[start : start + LOADED_AT_ONCE]
             for device_id in some:
                 self._kept[device_id] = {}
-            for row in self._conn.execute(_LOAD, {"devices": some}):
+            if len(some) == 1:
+                found = self._conn.execute(_LOAD_ONE, {"device": some[0]})
+            else:
+                found = self._conn.execute(_LOAD, {"devices": some})
+            for row in found:
                 window = ReplayWindow(row.highest, int.from_bytes(row.bitmap, "big"), WIDTH)
                 self._kept[row.device_id][row.epoch] = _Kept(window, row.updated_at, stored=True)
 
@@ -103,8 +108,9 @@ class Windows:
 
 
 _LOAD = sa.select(table).where(table.c.device_id.in_(sa.bindparam("devices", expanding=True)))
-_INSERT = table.insert()
-_UPDATE = (
+_LOAD_ONE = prepared(sa.select(table).where(table.c.device_id == sa.bindparam("device")))
+_INSERT = prepared(table.insert())
+_UPDATE = prepared(
     table.update()
     .where(table.c.device_id == sa.bindparam("for_device"), table.c.epoch == sa.bindparam("for_epoch"))
     .values(highest=sa.bindparam("highest"), bitmap=sa.bindparam("bitmap"), updated_at=sa.bindparam("updated_at"))

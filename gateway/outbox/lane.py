@@ -24,6 +24,7 @@ log = logging.getLogger("sigap.outbox")
 
 LOOK_EVERY_S = 5.0  # without any wake-up: for leases that run out and for rows that another process wrote
 STORE_RETRY_S = 1.0
+REST_S = 0.02  # after a look that found nothing: among many commits, not each is worth one
 LEASE_MARGIN_S = 10.0  # how much longer than an attempt's limit its lease lasts: time to write down how it ended
 MOST_RETRY_AFTER_S = 60.0
 SHOUT_EVERY_S = 10.0  # at most one line in so long; what is left out is counted
@@ -53,6 +54,7 @@ class Lane:
         self._store, self._writes, self._threads, self._clock = store, writes, threads, clock
         self._wake_all, self._chance = wake_all, chance
         self._woken = asyncio.Event()
+        self._rests_until = 0.0
         self._attempts: set[asyncio.Task[None]] = set()
         self._held: set[str] = set()  # ids whose lease is ours
         self._refused_since: dict[str, float] = {}
@@ -78,6 +80,8 @@ class Lane:
     async def run(self) -> None:
         try:
             while True:
+                if (rest_s := self._rests_until - self._seconds()) > 0:
+                    await asyncio.sleep(rest_s)
                 self._woken.clear()
                 try:
                     wait_s = await self._look()
@@ -111,6 +115,8 @@ class Lane:
         loop = asyncio.get_running_loop()
         limit = 1 if probing else room
         claimed, next_at = await loop.run_in_executor(self._threads, self._take, limit, probing, release)
+        if not claimed:
+            self._rests_until = self._seconds() + REST_S
         for delivery in claimed:
             self.breaker.began()
             self._held.add(delivery.id)

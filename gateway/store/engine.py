@@ -49,6 +49,7 @@ class Store:
     def __init__(self, engine: sa.Engine, path: Path | None) -> None:
         self.engine, self.path = engine, path
         self._writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._write_connection: sa.Connection | None = None  # SQLite: kept by whoever has the turn
         self._turn = threading.Lock()  # SQLite's own waiting polls with growing sleeps; a lock wakes at once
         self._turn_owner: int | None = None
         self._closing = threading.Event()
@@ -61,10 +62,35 @@ class Store:
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """One transaction that changes things. Not to be nested: the second would wait for the first."""
-        with self._take_turn(), self._explained(), self._writer.begin() as conn:
-            yield conn
-        if self.is_sqlite and self._checkpointer is None:
+        if not self.is_sqlite:
+            with self._explained(), self._writer.begin() as conn:
+                yield conn
+            return
+        with self._take_turn(), self._explained():
+            conn = self._take_write_connection()
+            try:
+                with conn.begin():
+                    yield conn
+            except exc.DBAPIError:  # whatever it left behind: the next one begins with a new connection
+                self._drop_write_connection()
+                raise
+        if self._checkpointer is None:
             self._start_checkpointer()
+
+    def _take_write_connection(self) -> sa.Connection:
+        """The one that writes; to take one from the pool each time costs as much as a small transaction."""
+        if self._write_connection is None:
+            conn = self._writer.connect()
+            raw: Any = conn.connection.driver_connection
+            raw.execute("PRAGMA query_only=OFF")
+            self._write_connection = conn
+        return self._write_connection
+
+    def _drop_write_connection(self) -> None:
+        conn, self._write_connection = self._write_connection, None
+        if conn is not None:
+            conn.invalidate()
+            conn.close()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -93,6 +119,9 @@ class Store:
         self._closing.set()
         if self._checkpointer is not None:
             self._checkpointer.join()
+        if self._write_connection is not None:
+            self._write_connection.close()
+            self._write_connection = None
         self.engine.dispose()
 
     def __enter__(self) -> Store:
@@ -301,9 +330,12 @@ def _raw_connection(path: Path) -> sqlite3.Connection:
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     _pragmas(connection)
+    connection.execute("PRAGMA query_only=ON")  # but for the one that writes
 
 
 def _begin_sqlite(conn: sa.Connection) -> None:
-    begin = conn.get_execution_options().get(_BEGIN, "BEGIN")
-    conn.exec_driver_sql(f"PRAGMA query_only={'OFF' if begin != 'BEGIN' else 'ON'}")
-    conn.exec_driver_sql(begin)
+    raw: Any = conn.connection.driver_connection
+    try:
+        raw.execute(conn.get_execution_options().get(_BEGIN, "BEGIN"))
+    except sqlite3.Error as error:  # said as SQLAlchemy says it, without what its own way costs
+        raise exc.DBAPIError.instance("BEGIN", {}, error, sqlite3.Error) from error

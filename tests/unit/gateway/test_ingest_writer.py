@@ -199,22 +199,26 @@ def test_poison_takes_nothing_else_with_it(bench: Bench, caplog: pytest.LogCaptu
     assert bench.writer.health()["ok"]
 
 
-def test_a_full_disk_gives_no_receipt_and_loses_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def shrink(connection: Any, _record: object = None) -> None:
+    connection.execute("PRAGMA max_page_count=1")  # SQLite answers as on a full disk: SQLITE_FULL
+
+
+def fill_the_disk(bench: Bench) -> None:
     bench.store.checkpoint(hard=True)
-
-    def shrink(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA max_page_count=1")  # SQLite answers as on a full disk: SQLITE_FULL
-
     event.listen(bench.store.engine, "connect", shrink)
-    bench.store.engine.dispose()  # those at hand have no such limit
+    with bench.store.write() as conn:  # the connection that writes is at hand already
+        shrink(conn.connection.driver_connection)
+
+
+def test_a_full_disk_gives_no_receipt_and_loses_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    fill_the_disk(bench)
     for counter in range(1, 400):
         bench.put(bench.frame(counter, activation=counter))
     bench.writer.start()
     wait_until(lambda: not bench.writer.health()["ok"])
     assert "is full" in bench.writer.health()["error"]
     assert bench.line.said == []
-    event.remove(bench.store.engine, "connect", shrink)
-    bench.store.engine.dispose()
+    event.remove(bench.store.engine, "connect", shrink)  # the next that it tries with has room
     bench.settle()
     assert bench.number(schema.alarms) == 399
     assert bench.writer.health() == {"ok": True, "waiting": 0, "error": None}
@@ -222,12 +226,7 @@ def test_a_full_disk_gives_no_receipt_and_loses_nothing(bench: Bench, caplog: py
 
 
 def test_it_can_be_stopped_while_the_store_fails(bench: Bench) -> None:
-    def shrink(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA max_page_count=1")
-
-    bench.store.checkpoint(hard=True)
-    event.listen(bench.store.engine, "connect", shrink)
-    bench.store.engine.dispose()
+    fill_the_disk(bench)
     for counter in range(1, 400):
         bench.put(bench.frame(counter, activation=counter))
     bench.writer.start()

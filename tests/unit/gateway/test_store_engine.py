@@ -211,7 +211,7 @@ def test_the_log_begins_anew_while_somebody_writes_all_the_time(path: Path, monk
     monkeypatch.setattr("gateway.store.engine.CHECKPOINT_EVERY_S", 0.02)
     monkeypatch.setattr("gateway.store.engine.CHECKPOINT_BYTES", 100_000)
     monkeypatch.setattr("gateway.store.engine.CHECKPOINT_RESTART_BYTES", 200_000)
-    log, row_bytes, rows = path.with_name("sigap.db-wal"), 100_000, 100
+    log, row_bytes, rows = path.with_name("sigap.db-wal"), 100_000, 300
     with open_store(sqlite_url(path)) as store:
         longest = 0
         for number in range(rows):
