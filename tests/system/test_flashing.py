@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import select
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import serial
@@ -72,16 +76,46 @@ def test_another_chip_is_not_touched(tmp_path: Path) -> None:
     assert "erasing" not in done.stderr
 
 
+@contextmanager
+def cable(far: int, last: int) -> Iterator[str]:
+    """A port that leads to the one at `far` and is cut when `last` bytes went there by one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def carry() -> None:
+            while True:
+                near, _ = listener.accept()
+                with near, socket.create_connection(("127.0.0.1", far)) as chip:
+                    if not one_connection(near, chip):
+                        listener.close()
+                        return
+
+        def one_connection(near: socket.socket, chip: socket.socket) -> bool:
+            left = last
+            while True:
+                for end in select.select([near, chip], [], [])[0]:
+                    try:
+                        content = end.recv(min(4096, left))
+                    except ConnectionResetError:
+                        content = b""
+                    if not content:
+                        return True
+                    (chip if end is near else near).sendall(content)
+                    left -= len(content) if end is near else 0
+                    if not left:
+                        return False
+
+        Thread(target=carry, daemon=True).start()
+        yield f"socket://127.0.0.1:{listener.getsockname()[1]}"
+
+
 def test_the_cable_is_pulled_while_esptool_writes(tmp_path: Path) -> None:
     path, _ = made_image(tmp_path, 500_000)
-    chip = mock_bootloader(chip="esp32")
-
-    def pull(doing: str, share: float) -> None:
-        if share > 0.2 and doing == "writing MicroPython":
-            chip.stop()
-
-    with pytest.raises(Problem, match="the connection broke while writing MicroPython") as problem:
-        Rom(chip.url(), pull).flash(images.find("ESP32_GENERIC"), path)
+    with (
+        mock_bootloader(chip="esp32") as chip,
+        cable(int(chip.url().rpartition(":")[2]), 250_000) as port,
+        pytest.raises(Problem, match="the connection broke while writing MicroPython") as problem,
+    ):
+        Rom(port, nothing).flash(images.find("ESP32_GENERIC"), path)
     assert "Look at the cable" in problem.value.todo
 
 
