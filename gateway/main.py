@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.backend_settings import CapSettings, WebhookSettings
+from gateway.backends.cap import feed
 from gateway.broker.certificates import AUTHORITY_KEY, KEY
 from gateway.broker.files import PASSWORDS
 from gateway.desk.pages import Desk
@@ -92,7 +94,12 @@ class Gateway:
         line = Measured(self._link, self._metrics.receipt_seconds)
         self._writer = Writer(store, self._intake, line, self._book, self._wake)
         probed = probes.routes(probes.Readiness(store, self._link, self._writer), self._metrics.text)
-        routes = callbacks.routes(store, self._book, settings.backends, self._wake)
+        callers = [each for each in settings.backends if isinstance(each, WebhookSettings)]
+        feeds = [each for each in settings.backends if isinstance(each, CapSettings)]
+        routes = [
+            *callbacks.routes(store, self._book, callers, self._wake),
+            *feed.routes(store, feeds, settings.gateway.name),
+        ]
         self._server = Server(build_app([*routes, *probed, *self._desk.routes()], self.health))
         self._outbox_runs = False
 
@@ -164,7 +171,8 @@ class Gateway:
 
     async def _when_somebody_can_accept(self) -> None:
         """An incident's deadline is watched wherever there is a police system to accept it."""
-        await (self._deadline.run() if self._settings.backends else asyncio.Event().wait())
+        somebody = any(backend.receives for backend in self._settings.backends)
+        await (self._deadline.run() if somebody else asyncio.Event().wait())
 
     async def _watch(self) -> None:
         """Ends, and the gateway with it, when the writer has ended: whoever supervises us starts us anew."""

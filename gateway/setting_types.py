@@ -33,6 +33,50 @@ def _webhook_secret(text: str) -> str:
     return text
 
 
+def _optional_webhook_secret(text: str) -> str:
+    return text and _webhook_secret(text)
+
+
+def _optional_url(text: str) -> str:
+    return text and _url(text)
+
+
+def _aes_key(text: str) -> str:
+    if text and (not re.fullmatch(r"[0-9A-Fa-f]+", text) or len(text) not in (32, 48, 64)):
+        raise ValueError
+    return text.upper()
+
+
+def _dc09_account(text: str) -> str:
+    if text and not re.fullmatch(r"[0-9A-Fa-f]{3,16}", text):
+        raise ValueError
+    return text.upper()
+
+
+def _hex_number(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", text):
+        raise ValueError
+    return text.upper()
+
+
+def _cap_sender(text: str) -> str:
+    # CAP 1.2, 3.2.1: no spaces, no commas, neither < nor &.
+    if not re.fullmatch(r"[A-Za-z0-9._:@/-]{1,100}", text):
+        raise ValueError
+    return text
+
+
+def _topic(text: str) -> str:
+    # MQTT 5, 4.7: a topic name has no wildcards; what begins with $ is the broker's own.
+    if not text or len(text.encode()) > 200 or not text.isprintable() or re.search(r"[#+]|^\$", text):
+        raise ValueError
+    return text
+
+
+def _optional_topic(text: str) -> str:
+    return text and _topic(text)
+
+
 def _host(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", text):
         raise ValueError
@@ -109,8 +153,21 @@ Url = Annotated[_Text, AfterValidator(_url), Says("an http or https URL without 
 WebhookSecret = Annotated[
     _Text, AfterValidator(_webhook_secret), Says("whsec_ and 24 to 64 bytes in base64", secret=True)
 ]
+OptionalWebhookSecret = Annotated[
+    _Text, AfterValidator(_optional_webhook_secret), Says("whsec_ and 24 to 64 bytes in base64, or empty", secret=True)
+]
+OptionalUrl = Annotated[_Text, AfterValidator(_optional_url), Says("an http or https URL without user name, or empty")]
+AesKey = Annotated[_Text, AfterValidator(_aes_key), Says("32, 48 or 64 hex digits, or empty", secret=True)]
+Dc09Account = Annotated[_Text, AfterValidator(_dc09_account), Says("3 to 16 hex digits, or empty")]
+HexNumber = Annotated[_Text, AfterValidator(_hex_number), Says("1 to 6 hex digits")]
+CapSender = Annotated[
+    _Text, AfterValidator(_cap_sender), Says("letters, digits and ._:@/- without spaces, such as polres@example.id")
+]
+Topic = Annotated[_Text, AfterValidator(_topic), Says("an MQTT topic without + and #")]
+OptionalTopic = Annotated[_Text, AfterValidator(_optional_topic), Says("an MQTT topic without + and #, or empty")]
 TimeZone = Annotated[_Text, AfterValidator(_time_zone), Says("a time zone of the IANA list, such as Asia/Jakarta")]
 Seconds = Annotated[float, Strict(), Field(gt=0, le=60), Says("seconds, more than 0 and at most 60")]
+SecondsOrNever = Annotated[int, Strict(), Field(ge=0, le=86_400), Says("whole seconds up to 86400; 0: never")]
 Months = Annotated[int, Strict(), Field(ge=0, le=600), Says("a whole number of months up to 600; 0: for ever")]
 Days = Annotated[int, Strict(), Field(ge=1, le=3650), Says("a whole number of days from 1 to 3650")]
 YesNo = Annotated[bool, Strict(), Says("true or false")]

@@ -22,7 +22,9 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 
+from gateway.backend_settings import KINDS, AnyBackend, Backend
 from gateway.setting_types import (
     Count,
     Days,
@@ -36,13 +38,9 @@ from gateway.setting_types import (
     PathText,
     Port,
     Says,
-    Seconds,
     StoreUrl,
     TimeZone,
-    Url,
     Username,
-    WebhookSecret,
-    YesNo,
 )
 from sigap.problem import USAGE, Problem
 
@@ -110,18 +108,6 @@ class RetentionSettings(_Section):
     crash_days: Days = Field(default=180, description="Days until the last lines of a crashed device are deleted")
 
 
-class BackendSettings(_Section):
-    """A police backend that gets the alarms. Repeat the section for more."""
-
-    kind: Annotated[Literal["webhook"], Says("webhook")] = Field(default="webhook", description="How it is spoken to")
-    name: Identifier = Field(description="Its name, unique here, part of its callback URL")
-    url: Url = Field(description="Where alarms are POSTed")
-    secret: WebhookSecret = Field(description="Signs what it is sent", repr=False)
-    callback_secret: WebhookSecret = Field(description="Verifies its callbacks", repr=False)
-    timeout_s: Seconds = Field(default=10.0, description="How long one attempt may take")
-    allow_private: YesNo = Field(default=True, description="Whether url may lead to a private or loopback address")
-
-
 class Settings(_Section):
     """Everything; immutable. Made by `load_settings`, or directly in tests."""
 
@@ -130,7 +116,7 @@ class Settings(_Section):
     http: HttpSettings = HttpSettings()
     store: StoreSettings = StoreSettings()
     retention: RetentionSettings = RetentionSettings()
-    backends: tuple[BackendSettings, ...] = ()
+    backends: tuple[AnyBackend, ...] = ()
 
     _file: Path | None = PrivateAttr(default=None)
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
@@ -172,8 +158,8 @@ class Settings(_Section):
 
     def secrets(self) -> list[str]:
         """Every value that must not be shown."""
-        parts = [(name, part) for name in SECTIONS for part in _parts(getattr(self, name))]
-        keys = [(part, key) for name, part in parts for key in type(part).model_fields if says(name, key).secret]
+        parts = [part for name in SECTIONS for part in _parts(getattr(self, name))]
+        keys = [(part, key) for part in parts for key in type(part).model_fields if says(type(part), key).secret]
         return [value for part, key in keys if (value := getattr(part, key))]
 
     def origin(self, key: str) -> str:
@@ -187,7 +173,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "http": HttpSettings,
     "store": StoreSettings,
     "retention": RetentionSettings,
-    "backends": BackendSettings,
+    "backends": Backend,
 }
 
 
@@ -195,9 +181,19 @@ def _parts(value: Any) -> tuple[BaseModel, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def says(section: str, key: str) -> Says:
-    """What a key expects."""
-    return next(item for item in SECTIONS[section].model_fields[key].metadata if isinstance(item, Says))
+def models(section: str) -> list[type[BaseModel]]:
+    """What a section may be: one model, or one for each kind of backend."""
+    return list(KINDS.values()) if section == "backends" else [SECTIONS[section]]
+
+
+def says(model: type[BaseModel], key: str) -> Says:
+    """What a key of a section's model expects; what the field itself says goes before what its type says."""
+    return [item for item in model.model_fields[key].metadata if isinstance(item, Says)][-1]
+
+
+def _fields(section: str) -> dict[str, FieldInfo]:
+    """Every key that a section may have; of backends those of all kinds."""
+    return {key: field for model in models(section) for key, field in model.model_fields.items()}
 
 
 def load_settings(path: Path | str = DEFAULT_PATH, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -214,6 +210,9 @@ def load_settings(path: Path | str = DEFAULT_PATH, environment: Mapping[str, str
     for name in names:
         if names.count(name) > 1:
             raise Problem(f"{path}: two [[backends]] have the name {name}", "Rename one of them", USAGE)
+    for number, backend in enumerate(settings.backends, 1):
+        if lacking := backend.lacks():
+            raise Problem(f"{path}: [[backends]] number {number} lacks {lacking}", f"Set it in {path}", USAGE)
     settings._file, settings._folder, settings._origins = path.absolute(), path.absolute().parent, origins
     return settings
 
@@ -254,7 +253,7 @@ def _put_on_top(tree: dict[str, Any], origins: dict[str, str], environment: Mapp
         index = int(rest.pop(0)) if section == "backends" and rest and rest[0].isdecimal() else None
         key = rest[0] if len(rest) == 1 else None
         model = SECTIONS.get(section)
-        if model is None or key not in model.model_fields or (section == "backends") != (index is not None):
+        if model is None or key not in _fields(section) or (section == "backends") != (index is not None):
             near = difflib.get_close_matches(variable, _variables(), 1, 0.8)
             todo = f"Unset it, or use {ENVIRONMENT_PREFIX}SECTION__KEY (for backends SIGAP_BACKENDS__0__KEY)"
             todo = f"Did you mean {near[0]}" if near else todo
@@ -276,13 +275,13 @@ def _put_on_top(tree: dict[str, Any], origins: dict[str, str], environment: Mapp
 
 def _variables() -> list[str]:
     names = {section: f"{section}__0" if section == "backends" else section for section in SECTIONS}
-    keys = [(names[section], key) for section, model in SECTIONS.items() for key in model.model_fields]
+    keys = [(names[section], key) for section in SECTIONS for key in _fields(section)]
     return [f"{ENVIRONMENT_PREFIX}{section}__{key}".upper() for section, key in keys]
 
 
 def _typed(section: str, key: str, text: str) -> Any:
     """A variable's text as a number or truth value where the key wants one; as it is when it does not fit."""
-    kind = SECTIONS[section].model_fields[key].annotation
+    kind = _fields(section)[key].annotation
     try:
         return text if kind not in (int, float, bool) else TypeAdapter(kind).validate_python(text)
     except ValidationError:
@@ -291,25 +290,34 @@ def _typed(section: str, key: str, text: str) -> Any:
 
 def _problem(error: ValidationError, path: Path, origins: dict[str, str]) -> Problem:
     first, *others = error.errors(include_url=False, include_input=False, include_context=False)
-    location = [str(part) for part in first["loc"]]
+    tag = [str(part) for part in first["loc"]]
+    # Of a backend the third part is its kind, which no key is called.
+    location = tag[:2] + tag[3:] if tag[0] == "backends" and len(tag) > 2 else tag
     section, key, dotted = location[0], location[-1], ".".join(location)
+    model = SECTIONS.get(section)
+    if section == "backends" and len(tag) > 2:
+        model = KINDS[tag[2]]
     origin = origins.get(dotted, str(path))
-    where = f"[[backends]] number {int(location[1]) + 1}" if len(location) > 2 else f"[{section}]"
+    where = f"[[backends]] number {int(location[1]) + 1}" if len(tag) > 1 and section == "backends" else f"[{section}]"
     more = f" (and {len(others)} more)" if others else ""
+    correct = f"Correct it in {path}" if origin == str(path) else f"Correct or unset {origin}"
+    if first["type"] == "union_tag_invalid":
+        asked = origins.get(f"{dotted}.kind", str(path))
+        todo = f"Correct it in {path}" if asked == str(path) else f"Correct or unset {asked}"
+        return Problem(f"{asked}: {where} kind must be {says(Backend, 'kind').expected}{more}", todo, USAGE)
     if first["type"] == "extra_forbidden":
-        choices = list(SECTIONS if len(location) == 1 else SECTIONS[section].model_fields)
+        choices = list(SECTIONS if len(location) == 1 or model is None else model.model_fields)
         close = difflib.get_close_matches(key, choices, 1)
         if not close and len(location) > 1:  # perhaps it is right, and its section wrong
-            elsewhere = [(other, name) for name, model in SECTIONS.items() for other in model.model_fields]
+            elsewhere = [(other, name) for name in SECTIONS for other in _fields(name)]
             near = difflib.get_close_matches(key, [other for other, _ in elsewhere], 1, 0.8)
             close = [f"{other} in [{name}]" for other, name in elsewhere if [other] == near]
         todo = f"Did you mean {close[0]}" if close else f"Use one of {', '.join(choices)}"
         what = f"unknown key {key}" if len(location) == 1 else f"{where} has the unknown key {key}"
-    elif first["type"] == "missing":
-        what, todo = f"{where} lacks {key}", f"Set it to {says(section, key).expected}"
-    elif section in SECTIONS and key in SECTIONS[section].model_fields:
-        what = f"{where} {key} must be {says(section, key).expected}"
-        todo = f"Correct it in {path}" if origin == str(path) else f"Correct or unset {origin}"
+    elif first["type"] == "missing" and model is not None:
+        what, todo = f"{where} lacks {key}", f"Set it to {says(model, key).expected}"
+    elif model is not None and key in model.model_fields:
+        what, todo = f"{where} {key} must be {says(model, key).expected}", correct
     else:
         kind = "[[backends]]" if section == "backends" else f"[{section}]"
         what, todo = f"{section} must be a section", f"Write {kind} on a line of its own, its keys below"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.backend_settings import DEFAULT_KIND, KINDS
 from gateway.settings import SECTIONS
 from sigap.problem import Problem
 
@@ -34,7 +35,7 @@ def new_webhook_secret() -> str:
 def example(values: Mapping[str, Any] | None = None) -> str:
     """The text of a valid settings file. values: other than the example's, such as {"broker.port": 1883}.
 
-    Keys of the one backend are `backends.url` and so on.
+    Keys of the one backend are `backends.url` and so on; `backends.kind` says which kind it is.
     """
     chosen: dict[str, Any] = {
         "broker.password": new_password(),
@@ -45,7 +46,14 @@ def example(values: Mapping[str, Any] | None = None) -> str:
         **(values or {}),
     }
     lines = [HEAD]
-    for section, model in SECTIONS.items():
+    kind = KINDS[chosen.get("backends.kind", DEFAULT_KIND)]
+    if kind is not KINDS[DEFAULT_KIND]:
+        given = values or {}
+        chosen = {
+            key: value for key, value in chosen.items() if key in given or key.split(".")[1] in ("name", "password")
+        }
+    for section in SECTIONS:
+        model = kind if section == "backends" else SECTIONS[section]
         about = " ".join((model.__doc__ or "").split())
         lines.append(f"# {about}")
         lines.append(f"[[{section}]]" if section == "backends" else f"[{section}]")

@@ -10,8 +10,8 @@ import logging
 import signal
 from zoneinfo import ZoneInfo
 
-from gateway.backends import webhook
-from gateway.backends.webhook import WebhookBackend
+from gateway.backends import kinds
+from gateway.backends.accepting import accepts
 from gateway.incidents.book import Book
 from gateway.ingest.downlink import PREFIX as DEVICES
 from gateway.ingest.downlink import DeviceDestination
@@ -32,18 +32,21 @@ LOOK_EVERY_S = 0.1
 
 def book_of(settings: Settings) -> Book:
     """The book of this gateway's incidents."""
-    return Book([backend.name for backend in settings.backends], settings.gateway.name)
+    backends = settings.backends
+    receiving = [each.name for each in backends if each.receives]
+    return Book([each.name for each in backends], settings.gateway.name, receiving)
 
 
 def tellers(settings: Settings, store: Store, book: Book) -> list[Destination]:
     """The relatives and every police backend."""
     relatives = RelativesDestination(store, ZoneInfo(settings.gateway.time_zone))
-    return [relatives, *(WebhookBackend(backend, book.record_stage) for backend in settings.backends)]
+    means = kinds.Means(accepts(book.record_stage), store, settings.gateway.name)
+    return [relatives, *(kinds.make(backend, means) for backend in settings.backends)]
 
 
 def deadlines(settings: Settings) -> dict[str, float]:
     """How long a delivery may wait before the desk says so, by destination: the same whoever serves it."""
-    backends = {f"{BACKENDS}{each.name}": webhook.POLICY.deadline_s for each in settings.backends}
+    backends = {f"{BACKENDS}{each.name}": kinds.KINDS[each.kind].policy.deadline_s for each in settings.backends}
     ours = (DeviceDestination, RelativesDestination)
     return backends | {each.prefix: each.policy.deadline_s for each in ours}
 

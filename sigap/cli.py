@@ -37,7 +37,7 @@ COMMANDS = {
     "unit": "gateway.commands.units:unit",
     "incidents": "gateway.commands.views:incidents",
     "devices": "gateway.commands.views:devices",
-    "backends": "gateway.commands.outbox:backends",
+    "backends": "sigap.backends:backends",
     "outbox": "gateway.commands.outbox:outbox",
     "troubles": "gateway.commands.troubles:troubles",
     "quarantine": "gateway.commands.views:quarantine",

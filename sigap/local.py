@@ -21,6 +21,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.backend_settings import DEFAULT_KIND
 from gateway.broker.running import find_mosquitto
 from gateway.clock import now_us
 from gateway.commands.options import refresh_broker
@@ -34,6 +35,7 @@ from gateway.settings import Settings, load_settings
 from gateway.settings_example import write_example
 from gateway.store.engine import Store, open_store
 from gateway.store.schema import devices as device_rows
+from sigap import far_sides
 from sigap.links import CALLBACKS, TO_BROKER, TO_MAIL, TO_POLICE, Links, of_board
 from sigap.problem import Problem
 from sigap.processes import Processes, require_free, sigap_command
@@ -89,6 +91,7 @@ BUTTONS = (
 class Local:
     """folder: everything it writes. auto: what the police desk sends by itself, {stage: seconds after acceptance}.
 
+    backend: the kind of police system it is bridged to (gateway.backend_settings.KINDS).
     faults: put a proxy on every link (sigap.links), which `fault_client` controls.
     serial: the buttons have serial ports (Linux).
     """
@@ -99,6 +102,7 @@ class Local:
     auto: dict[str, float] = field(default_factory=dict)
     faults: bool = False
     serial: bool = False
+    backend: str = DEFAULT_KIND
 
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
@@ -147,11 +151,14 @@ class Local:
                 "Free some space, or give another --dir",
             )
         self.links.prepare(self._link_targets())
-        write_example(self.config, {"gateway.data_dir": "data"})
+        write_example(self.config, {"gateway.data_dir": "data", **far_sides.settings_of(self.backend)})
         load_settings(self.config)  # what is wrong in the file is said before our ports cover it
         self.settings = load_settings(self.config, {**os.environ, **self._environment()})
         if not self.settings.backends:
             raise Problem(f"{self.config} has no [[backends]]", f"Delete {self.folder} to begin anew")
+        if (kind := self.settings.backends[0].kind) != self.backend:
+            todo = f"Say --backend {kind}, or give another --dir"
+            raise Problem(f"{self.folder} was begun with a backend of kind {kind}, not {self.backend}", todo)
         self.store = open_store(self.settings.store_url)
         with self.store.write() as conn:
             for name in set(UNITS) - set(list_units(conn)):
@@ -205,7 +212,9 @@ class Local:
             self.processes.wait_until(self.links.ready, "the start of the fault proxy", limit_s)
         self.start(BROKER, GATEWAY, POLICE, MAIL)
         self.processes.wait_until(lambda: bool(self.health().get("ok")), "a healthy gateway", limit_s)
-        self.processes.wait_until(lambda: _answers(self.police_url), "an answer of the police desk", limit_s)
+        self.processes.wait_until(
+            lambda: far_sides.answers(self.backend, self.ports.police), "an answer of the police desk", limit_s
+        )
         # A heartbeat that reaches the broker before the gateway has ever subscribed is lost: so the buttons come last.
         self.start(WORLD)
         limit_s += BUTTON_START_S * len(self.buttons)
@@ -281,17 +290,13 @@ class Local:
             return {}
         return {
             "SIGAP_BROKER__PORT": str(self.links.port(TO_BROKER)),
-            "SIGAP_BACKENDS__0__URL": f"http://127.0.0.1:{self.links.port(TO_POLICE)}/alarms",
+            **far_sides.reached_at(self.backend, self.links.port(TO_POLICE)),
         }
 
     def _secrets(self, name: str) -> dict[str, str]:
         if name != POLICE:
             return {}
-        backend = self.settings.backends[0]
-        return {
-            "SIGAP_POLICE_SECRET": backend.secret,
-            "SIGAP_POLICE_CALLBACK_SECRET": backend.callback_secret,
-        }
+        return far_sides.secrets_of(self.settings.backends[0])
 
     def _command(self, name: str) -> list[str]:
         if name == WORLD:
@@ -303,11 +308,8 @@ class Local:
         if name != POLICE:
             return sigap_command(name, "--config", str(self.config))
         backend = self.settings.backends[0]
-        url = f"http://127.0.0.1:{self.links.port(CALLBACKS)}/v1/backends/{backend.name}/status"
-        command = ["police-desk", "--port", str(self.ports.police), "--callback-url", url]
-        if self.auto:
-            command += ["--auto", ",".join(f"{stage}={seconds:g}" for stage, seconds in self.auto.items())]
-        return sigap_command(*command)
+        callbacks = f"http://127.0.0.1:{self.links.port(CALLBACKS)}/v1/backends/{backend.name}/status"
+        return sigap_command(*far_sides.command(self.backend, self.ports.police, callbacks, self.auto))
 
     def _registered(self, conn: Any, button: Button) -> Device:
         found = find_device(conn, button.name)
@@ -351,11 +353,3 @@ class Local:
         """The mail sink as Apprise's address of who is called so."""
         port = self.links.port(TO_MAIL)
         return f"mailto://127.0.0.1:{port}/?from=sigap@example.org&to={to}@example.org&mode=insecure"
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except OSError:
-        return False

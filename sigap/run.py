@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import click
 
+from gateway.backend_settings import DEFAULT_KIND, KINDS
 from sigap.live import Live
 from sigap.local import Local, Ports
 from sigap.operator import DeskOperator
@@ -45,6 +46,13 @@ def port_option(name: str, what: str, default: int):
 @click.option("--once", is_flag=True, help="Make one press, walk it to its end, print the timeline, and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: print the timeline as one JSON document.")
 @click.option("--auto", type=AutoStages(), help="Stages the police desk sends by itself, seconds after acceptance.")
+@click.option(
+    "--backend",
+    type=click.Choice(list(KINDS)),
+    default=DEFAULT_KIND,
+    show_default=True,
+    help="The kind of police system that it is bridged to.",
+)
 @click.option("--faults", is_flag=True, help="Put a fault proxy on every link; `sigap fault` makes them bad.")
 @click.option("--limit-s", default=30.0, show_default=True, help="With --once: how long all stages may take.")
 @port_option("broker", "Port of the MQTT broker.", DEFAULT.broker)
@@ -56,6 +64,7 @@ def run(
     once: bool,
     as_json: bool,
     auto: dict[str, float] | None,
+    backend: str,
     faults: bool,
     limit_s: float,
     broker_port: int,
@@ -74,18 +83,22 @@ def run(
     sigap run --faults            and then, in another terminal: sigap fault set board:shop-1 cut=half-open
     sigap run --once              in a folder and on ports of its own; exit code 1 names a stage that did not come
     sigap run --once --json
+    sigap run --once --backend dc09       the same, bridged to an alarm-receiving centre's receiver; or cap, mqtt
     """
     if as_json and not once:
         raise click.UsageError("--json goes with --once")
+    if auto and backend != DEFAULT_KIND:
+        raise click.UsageError(f"--auto goes with the police desk, not with --backend {backend}, which says no stages")
     if faults and once:
         raise click.UsageError("--faults does not go with --once, whose links nobody could reach")
     with interruptible():
         if once:
-            _once(auto or {}, limit_s, as_json)
+            _once(auto or {}, limit_s, as_json, backend)
         else:
             with contextlib.suppress(Interrupted):  # the way it is meant to end
                 ports = Ports(broker_port, gateway_port, police_port, mail_port)
-                _stay(Local(folder, ports, auto=auto or {}, faults=faults, serial=sys.platform == "linux"))
+                serial = sys.platform == "linux"
+                _stay(Local(folder, ports, auto=auto or {}, faults=faults, serial=serial, backend=backend))
             _say("ended; nothing is left running")
 
 
@@ -131,7 +144,7 @@ def _welcome(local: Local) -> list[str]:
     return [
         "",
         f"  desk        {local.login_link()}   log in with this link, once, within ten minutes",
-        f"  police      {local.police_url}   another police system's desk: its buttons send each stage back",
+        f"  police      {_police(local)}",
         f"  press       {sigap} press shop-1{where}       in another terminal (or citizen-1, whose light answers)",
         f"  pull a plug {sigap} board off shop-1{where}   and on again",
         *([faults] if local.faults else []),
@@ -144,11 +157,18 @@ def _welcome(local: Local) -> list[str]:
     ]
 
 
-def _once(auto: dict[str, float], limit_s: float, as_json: bool) -> None:
+def _police(local: Local) -> str:
+    if local.backend == DEFAULT_KIND:
+        return f"{local.police_url}   another police system's desk: its buttons send each stage back"
+    return f"a receiver of kind {local.backend}; what it takes is in {local.processes.log_dir}/police-desk.log"
+
+
+def _once(auto: dict[str, float], limit_s: float, as_json: bool, backend: str) -> None:
     folder = Path(tempfile.mkdtemp(prefix="sigap-once-"))
     kept = False
     try:
-        local = Local(folder, Ports(free_port(), free_port(), free_port(), free_port()), auto=auto)
+        ports = Ports(free_port(), free_port(), free_port(), free_port())
+        local = Local(folder, ports, auto=auto, backend=backend)
         with running(local):
             document = _one_press(local, limit_s)
         click.echo(json.dumps(document, indent=2) if as_json else as_text(document))

@@ -10,7 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-from gateway.settings import SECTIONS, says
+from pydantic import BaseModel
+
+from gateway.backend_settings import DEFAULT_KIND, KINDS, Backend
+from gateway.settings import SECTIONS, models, says
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "administrator.md"
@@ -18,15 +21,30 @@ BEGIN, END = "<!-- settings: made by `make generate` -->", "<!-- end of settings
 
 
 def table() -> str:
-    """The settings as Markdown: one row each, in the order of the file."""
+    """The settings as Markdown: one row each, in the order of the file; of backends each kind's."""
     lines = ["| key | default | meaning | value |", "|---|---|---|---|"]
-    for section, model in SECTIONS.items():
-        for key, field in model.model_fields.items():
-            default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
-            expected = says(section, key)
-            secret = "; never shown" if expected.secret else ""
-            lines.append(f"| `{section}.{key}` | {default} | {field.description} | {expected.expected}{secret} |")
+    for section in SECTIONS:
+        rows: dict[tuple[str, str], list[str]] = {}
+        for model in models(section):
+            for key in model.model_fields:
+                kind = next((name for name, each in KINDS.items() if each is model), "")
+                rows.setdefault((key, _row(model, key)), []).append(kind)
+        for (key, row), kinds in rows.items():
+            of = "" if len(kinds) == len(models(section)) else f" ({', '.join(kinds)})"
+            lines.append(f"| `{section}.{key}`{of} | {row}")
     return "\n".join(lines)
+
+
+def _row(model: type[BaseModel], key: str) -> str:
+    if issubclass(model, Backend) and key == "kind":
+        model, default = Backend, DEFAULT_KIND
+    else:
+        field = model.model_fields[key]
+        default = None if field.is_required() else field.default
+    expected = says(model, key)
+    secret = "; never shown" if expected.secret else ""
+    shown = "required" if default is None else f"`{json.dumps(default)}`"
+    return f"{shown} | {model.model_fields[key].description} | {expected.expected}{secret} |"
 
 
 def text() -> str:

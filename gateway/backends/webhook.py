@@ -1,224 +1,117 @@
 """Tells a police system by a signed webhook.
 
 Headers are those of Standard Webhooks (https://www.standardwebhooks.com): `webhook-id` is the delivery's id,
-the same at every attempt; timestamp and signature are made anew each time. The body is one CloudEvent 1.0 in
-structured JSON mode (https://cloudevents.io, JSON format 1.0.2, section 3.2), the same bytes each time.
-docs/integrator.md is the page for whoever writes the far side.
+the same at every attempt; timestamp and signature are made anew each time, one signature for each secret that is set.
+The body is one CloudEvent 1.0 in structured JSON mode (https://cloudevents.io, JSON format 1.0.2, section 3.2), or an
+EIDO document, the same bytes each time. docs/integrator.md is the page for whoever writes the far side.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
-from typing import Any
 
-import aiohttp
-from sqlalchemy import Connection
 from standardwebhooks import Webhook
 
-from gateway.backends.network import PrivateAddress, PublicOnly, check_literal
+from gateway.backend_settings import WebhookSettings
+from gateway.backends.accepting import Accept
+from gateway.backends.answers import json_object
+from gateway.backends.posting import Poster
+from gateway.backends.quality import Quality
 from gateway.clock import Clock, now_us
 from gateway.outbox.port import Delivery, Destination, Outcome
 from gateway.outbox.retry import RetryPolicy
-from gateway.settings import BackendSettings
 
 log = logging.getLogger("sigap.backends")
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
-ANSWER_LIMIT_BYTES = 64 * 1024
-EXCERPT_CHARACTERS = 200
-REFERENCE_CHARACTERS = 200
-RETRY_AFTER_LIMIT_S = 60.0
-KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers (uvicorn, Node) hang up on an idle connection
+LATE = "sigap-late-seconds"
 POLICY = RetryPolicy()
-# This very delivery, as it is, will not be taken: one that is not understood, is too large or makes no sense there.
-HOPELESS = {400, 413, 415, 422}
-# The server itself is in trouble, or wants less: the next delivery would fare no better.
-TROUBLED = {408, 425, 429}
-
-
-# Book.record_stage(conn, incident_id, stage, actor, data, now_us) -> whether the incident changed
-RecordStage = Callable[[Connection, str, str, str, dict[str, Any], int], object]
 
 
 class WebhookBackend(Destination):
-    """The destination "backend:<name>". `record_stage` is called when the far side says it has accepted."""
+    """The destination "backend:<name>". `accept` is what follows when the far side says that it has accepted."""
+
+    policy = POLICY
 
     def __init__(
-        self,
-        settings: BackendSettings,
-        record_stage: RecordStage,
-        clock: Clock = now_us,
-        policy: RetryPolicy = POLICY,
+        self, settings: WebhookSettings, accept: Accept, clock: Clock = now_us, policy: RetryPolicy = POLICY
     ) -> None:
         self.prefix = f"backend:{settings.name}"
         self.policy = policy
         self.concurrency = 8
-        self.limit_s = settings.timeout_s + 5  # the session's own limit comes first, and says more
-        self._url, self._timeout_s, self._allow_private = (
+        self.limit_s = settings.timeout_s + 5  # the poster's own limit comes first, and says more
+        self._poster = Poster(
             settings.url,
-            settings.timeout_s,
-            settings.allow_private,
+            timeout_s=settings.timeout_s,
+            allow_private=settings.allow_private,
+            ca_file=settings.ca_file,
+            connections=self.concurrency,
         )
-        self._signer = Webhook(settings.secret)
-        self._record_stage, self._clock = record_stage, clock
-        self._session: aiohttp.ClientSession | None = None
+        self._signers = [Webhook(each) for each in (settings.secret, settings.next_secret) if each]
+        self._accept, self._clock = accept, clock
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """One POST. 2xx: it has it, and has accepted it if the answer's JSON says {"accepted": true}."""
         body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":"))
-        try:
-            if not self._allow_private:
-                check_literal(self._url)
-            async with self._get_session().post(
-                self._url, data=body.encode(), headers=self._headers(delivery.id, body), allow_redirects=False
-            ) as response:
-                answer = await _read_bounded(response)
-                return self._judge(delivery, response, answer)
-        except TimeoutError:
-            return Outcome(done=False, error=f"it gave no answer within {self._timeout_s:g} s")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Outcome(done=False, error=explain(error))
+        answer = await self._poster.post(body.encode(), self._headers(delivery, body))
+        if isinstance(answer, Outcome):
+            return answer
+        if not answer.ok:
+            return answer.failure(self._clock() / 1e6)
+        said = json_object(answer.body)
+        if said.get("accepted") is True:
+            return Outcome(done=True, reached=True, effect=self._accept(delivery, said.get("reference")))
+        log.info("%s has %s (%d) but has not accepted it yet", self.prefix, delivery.incident_id, answer.status)
+        return Outcome(done=True, reached=True)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._poster.close()
 
-    def _headers(self, delivery_id: str, body: str) -> dict[str, str]:
+    def _headers(self, delivery: Delivery, body: str) -> dict[str, str]:
+        delivery_id, late_s = delivery.id, delivery.late_s(self._clock())
         timestamp = datetime.fromtimestamp(self._clock() // 1_000_000, tz=UTC)
         return {
             "content-type": CONTENT_TYPE,
             "accept": "application/json",
             "accept-encoding": "identity",
             "user-agent": "sigap",
+            **({} if late_s is None else {LATE: str(late_s)}),
             "webhook-id": delivery_id,
             "webhook-timestamp": str(int(timestamp.timestamp())),
-            "webhook-signature": self._signer.sign(delivery_id, timestamp, body),
+            "webhook-signature": " ".join(signer.sign(delivery_id, timestamp, body) for signer in self._signers),
         }
 
-    def _get_session(self) -> aiohttp.ClientSession:
-        if self._session is None:  # made here, because it belongs to the running loop
-            resolver = None if self._allow_private else PublicOnly()
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self.concurrency, keepalive_timeout=KEEP_ALIVE_S, resolver=resolver
-                ),
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,  # a small answer must not unpack into a large one
-            )
-        return self._session
 
-    def _judge(self, delivery: Delivery, response: aiohttp.ClientResponse, answer: bytes | None) -> Outcome:
-        status = response.status
-        if 200 <= status < 300:
-            said = _json_object(answer)
-            if said.get("accepted") is True:
-                return Outcome(done=True, reached=True, effect=self._accepted(delivery, said.get("reference")))
-            log.info("%s has %s (%d) but has not accepted it yet", self.prefix, delivery.incident_id, status)
-            return Outcome(done=True, reached=True)
-        reached = status < 500 and status not in TROUBLED
-        pause_s = None
-        if status in (429, 503):
-            pause_s = retry_after_s(response.headers.get("retry-after"), self._clock() / 1e6)
-        return Outcome(
-            done=False,
-            error=refusal(status, response, answer),
-            retry_after_s=pause_s,
-            reached=reached,
-            hopeless=status in HOPELESS,
-        )
-
-    def _accepted(self, delivery: Delivery, reference: object) -> Callable[[Connection], object]:
-        data: dict[str, Any] = {"delivery": delivery.id}
-        if isinstance(reference, str) and reference:
-            data["reference"] = reference[:REFERENCE_CHARACTERS]
-
-        def effect(conn: Connection) -> object:
-            return self._record_stage(conn, delivery.incident_id, "accepted", self.prefix, data, self._clock())
-
-        return effect
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """The answer's body; None when it is longer than the limit."""
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(16 * 1024):
-        body += chunk
-        if len(body) > ANSWER_LIMIT_BYTES:
-            response.close()
-            return None
-    return bytes(body)
-
-
-def _json_object(answer: bytes | None) -> dict[str, Any]:
-    """The JSON object in `answer`, or an empty one: what we do not understand accepts nothing."""
-    try:
-        said = json.loads(answer or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def retry_after_s(header: str | None, now_s: float) -> float | None:
-    """Seconds to wait by a Retry-After (RFC 9110, 10.2.3: seconds or date), at most 60; None if unusable."""
-    if not header:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        seconds = float(text[:9])
-    else:
-        try:
-            date = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
-            return None
-        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now_s
-    return min(max(seconds, 0.0), RETRY_AFTER_LIMIT_S)
-
-
-def refusal(status: int, response: aiohttp.ClientResponse, answer: bytes | None) -> str:
-    """What an answer other than 2xx means, as a sentence."""
-    try:
-        said = f"it answered {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        said = f"it answered {status}"
-    if 300 <= status < 400:
-        where = response.headers.get("location", "nowhere")[:EXCERPT_CHARACTERS]
-        return f"{said} to {where}: redirects are not followed, put the final address into its url"
-    if status in (401, 403):
-        said += " (does it know our secret?)"
-    if answer is None:
-        return f"{said} with more than {ANSWER_LIMIT_BYTES // 1024} KiB"
-    excerpt = " ".join(answer.decode(errors="replace").split())[:EXCERPT_CHARACTERS]
-    return f"{said}: {excerpt}" if excerpt else said
-
-
-def explain(error: Exception) -> str:
-    """What a failure to talk to it means, as a sentence."""
-    if isinstance(error, PrivateAddress):
-        return f"{error}, and allow_private is false"
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PrivateAddress):
-        return f"{error.os_error}, and allow_private is false"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"its name {error.host} could not be resolved"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate was not trusted: {error.certificate_error}"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return f"TLS with {error.host} failed: {error.os_error}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        reason = os.strerror(number) if number else str(error.os_error)
-        return f"no connection to {error.host} port {error.port}: {reason}"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "it closed the connection without an answer"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "its answer broke off"
-    if isinstance(error, aiohttp.InvalidURL):
-        return f"its url {error.url} is not a web address"
-    return f"it could not be told: {type(error).__name__}: {error}"
+_TESTS = "tests/unit/gateway/test_webhook.py::"
+_CALLBACKS = "tests/unit/gateway/test_callbacks.py::"
+QUALITY = Quality(
+    speaks="Standard Webhooks signatures, CloudEvents 1.0 structured JSON (or NENA EIDO), status callbacks",
+    done="an answer of 2xx",
+    accepted='an answer of 2xx whose JSON says {"accepted": true}, or a callback with status accepted',
+    guarantees=(
+        "webhook-id and body are the same at every attempt; timestamp and signature are new",
+        "two secrets may be valid at once, in both directions",
+        "redirects are not followed; private addresses are refused where the settings say so",
+        "a callback is in the store before it is answered, and counts once",
+    ),
+    tested={
+        "slow": _TESTS + "test_an_answer_that_does_not_come_is_cut_off",
+        "refuses": _TESTS + "test_every_refusal_is_tried_again_and_says_why",
+        "half an answer": _TESTS + "test_a_connection_that_breaks_is_no_answer",
+        "wrong answer": _TESTS + "test_only_a_clear_yes_is_accepted",
+        "huge answer": _TESTS + "test_a_refusal_longer_than_the_limit_is_not_read_to_its_end",
+        "accepts twice": _CALLBACKS + "test_the_same_callback_again_has_no_second_effect",
+        "hangs up": _TESTS + "test_a_connection_that_breaks_is_no_answer",
+        "gone": _TESTS + "test_nobody_listening_is_said_in_words",
+        "wrong TLS": _TESTS + "test_an_unknown_authority_is_not_trusted_and_our_own_is",
+        "wrong key": _CALLBACKS + "test_what_was_not_signed_by_this_backend_now_is_refused",
+        "wrong clock": _CALLBACKS + "test_what_was_not_signed_by_this_backend_now_is_refused",
+        "floods": _CALLBACKS + "test_a_flood_is_held_off",
+        "unknown incident": _CALLBACKS + "test_an_unknown_incident_or_backend_is_404_and_may_be_sent_again",
+        "another's incident": _CALLBACKS + "test_an_incident_that_it_was_not_told_of",
+        "out of order": _CALLBACKS + "test_a_stage_that_lies_behind_changes_nothing",
+        "goes backwards": _CALLBACKS + "test_a_stage_that_lies_behind_changes_nothing",
+    },
+)

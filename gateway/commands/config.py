@@ -59,7 +59,7 @@ def in_force(settings: Settings) -> list[dict[str, Any]]:
         for prefix, part in parts:
             for key in type(part).model_fields:
                 shown = getattr(part, key)
-                if says(section, key).secret and shown:
+                if says(type(part), key).secret and shown:
                     shown = MASK
                 rows.append({"key": f"{prefix}.{key}", "value": shown, "origin": settings.origin(f"{prefix}.{key}")})
     return rows

@@ -29,6 +29,7 @@ STATES = {
     "merged_from": _("another incident was merged into this one"),
     "split_off": _("a button was split off into an incident of its own"),
     "split_from": _("split off from another incident"),
+    "taken": _("taken by a police system too"),
     "not_accepted": _("NOT ACCEPTED in time by the police's system"),
 }
 CANCELS = {
@@ -50,6 +51,13 @@ DISPOSITIONS = {
     "test": _("test"),
     "exercise": _("exercise"),
     "unfounded": _("unfounded"),
+}
+TOLD = {
+    None: _("not told"),
+    "told": _("told"),
+    "accepted": _("accepted"),
+    "waiting": _("NOT TOLD YET"),
+    "dead": _("GIVEN UP"),
 }
 RELATIVE, BUTTON = _("a relative"), _("the button")
 ACTORS = {

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from gateway.desk import together
+from gateway.desk import together, told
 from gateway.desk.spots import trail
 from gateway.desk.times import local
 from gateway.incidents import deadline, queries, stages
@@ -135,6 +135,7 @@ def incident(conn: sa.Connection, incident_id: str, zone: ZoneInfo) -> dict[str,
         "has_fix": any(one["lat_e7"] is not None for one in listed),
         "events": _timeline(happened, zone),
         "waiting": _waiting(conn, incident_id),
+        "backends": told.backends(conn, incident_id, happened, zone),
         "next": [step for step in steps if step not in (stages.DISPATCHED, stages.ON_SCENE)] if row["test"] else steps,
     }
 
@@ -190,5 +191,6 @@ def _waiting(conn: sa.Connection, incident_id: str) -> list[dict[str, Any]]:
     """What could not be told yet, and why."""
     query = sa.select(deliveries.c.destination, deliveries.c.attempts, deliveries.c.last_error).where(
         deliveries.c.incident_id == incident_id, deliveries.c.state == "pending", deliveries.c.last_error.is_not(None)
-    )
+    )  # backends have rows of their own
+    query = query.where(sa.not_(deliveries.c.destination.like(f"{told.BACKEND}%")))
     return [dict(row) for row in conn.execute(query).mappings()]

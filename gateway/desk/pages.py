@@ -316,6 +316,7 @@ class Desk:
             "_": translate,
             "language": language,
             "states": labels.STATES,
+            "told": labels.TOLD,
             "cancels": labels.CANCELS,
             "what": lambda kind, data: labels.event_words(kind, data, translate),
             "trouble": lambda name: trouble_words.trouble_words(name, translate),

@@ -18,10 +18,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.backend_settings import WebhookSettings
 from gateway.clock import Clock, now_us
 from gateway.inbound.status_event import NotAStatus, StatusEvent, parse_status
 from gateway.incidents.book import Book, UnknownIncident
-from gateway.settings import BackendSettings
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
 
@@ -49,7 +49,7 @@ class Refused(Exception):
 def routes(
     store: Store,
     book: Book,
-    backends: Iterable[BackendSettings],
+    backends: Iterable[WebhookSettings],
     wake: Callable[[], None],
     clock: Clock = now_us,
 ) -> list[Route]:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.incidents import cloudevents, merging, queries, stages
-from gateway.incidents.events import GOES_ON, UnknownIncident, record
+from gateway.incidents.events import GOES_ON, UnknownIncident, record, taken_too
 from gateway.incidents.facts import age_is_minimum, fix, is_another_fix, pressed_at, tells_more
 from gateway.incidents.joining import left, open_incident
 from gateway.incidents.telling import tell_devices, tell_relatives, tell_relatives_of
@@ -47,10 +47,13 @@ class Taken:
 
 
 class Book:
-    """backend_names: whom to tell of every incident. source: the gateway's name, for CloudEvents."""
+    """backend_names: whom to tell of every incident. source: the gateway's name, for CloudEvents. receiving: those of
+    them whose acceptance means that the police have it, which the person's light then says; by default all."""
 
-    def __init__(self, backend_names: Iterable[str], source: str) -> None:
+    def __init__(self, backend_names: Iterable[str], source: str, receiving: Iterable[str] | None = None) -> None:
         self.backend_names, self.source = tuple(backend_names), source
+        counting = self.backend_names if receiving is None else receiving
+        self._counting = {f"backend:{name}" for name in counting}
 
     def take_alarm(
         self,
@@ -139,7 +142,8 @@ class Book:
     ) -> bool:
         """Record a stage of stages.STAGES; True when it changed something.
 
-        A stage that was reached before changes nothing; one that lies behind, or comes after closed, is kept
+        A stage that was reached before changes nothing (a second backend that accepts is kept as `taken`, and so is one
+        whose acceptance does not count); one that lies behind, or comes after closed, is kept
         as a `refused` event. data: what the actor said, kept in the event; `closed` needs its disposition
         there. UnknownIncident, or ValueError for an unknown stage or disposition.
         """
@@ -162,7 +166,9 @@ class Book:
             record(conn, incident_id, now_us, stages.REFUSED, actor, {"stage": stage, "state": "test"})
             return False
         if stage == stages.ACCEPTED:
-            if incident.accepted:
+            is_other = actor.startswith("backend:") and actor not in self._counting
+            if incident.accepted or is_other:
+                taken_too(conn, incident_id, actor, data, now_us)
                 return False
             values: dict[str, Any] = {"accepted": True}
             tell = incident.state == stages.OPEN

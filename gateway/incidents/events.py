@@ -14,6 +14,7 @@ Data by kind; times in microseconds UTC; a device is eight hex digits, and that 
   device, received_at, cancelled_at, duress)
 - split_off: incident, device. split_from: incident, device, test, promised, alarms
 - told: activation, stage. refused: stage, state. relatives: relative (name), change (what they were told of)
+- taken: what a backend said whose acceptance came after another's, or does not count
 - not_accepted: after_s, how long no backend had accepted it when that was noticed
 """
 
@@ -25,7 +26,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.incidents import queries
-from gateway.incidents.stages import Event
+from gateway.incidents.stages import ACCEPTED, TAKEN, Event
 from gateway.store.schema import events
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps makes one each time
@@ -44,6 +45,15 @@ def record(conn: sa.Connection, incident_id: str, at: int, kind: str, actor: str
     """Append one event. It changes no row: Book does that beside it."""
     row = {"incident_id": incident_id, "at": at, "kind": kind, "actor": actor, "data": _to_json(data)}
     conn.execute(queries.ADD_EVENT, row)
+
+
+def taken_too(conn: sa.Connection, incident_id: str, backend: str, data: dict[str, Any], now_us: int) -> None:
+    """A backend has accepted what another had accepted before, or whose word does not count: kept once."""
+    said = sa.exists().where(
+        events.c.incident_id == incident_id, events.c.actor == backend, events.c.kind.in_((ACCEPTED, TAKEN))
+    )
+    if not conn.execute(sa.select(said)).scalar_one():
+        record(conn, incident_id, now_us, TAKEN, backend, data)
 
 
 def history(conn: sa.Connection, incident_id: str) -> list[Event]:

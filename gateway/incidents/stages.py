@@ -26,7 +26,7 @@ CANCELLED, ALARM_LEFT, SEEN = "cancelled", "alarm_left", "seen"
 # Of two incidents made one, of one made two: in the history of that which gives, and of that which gets.
 MERGED_INTO, MERGED_FROM, SPLIT_OFF, SPLIT_FROM = "merged_into", "merged_from", "split_off", "split_from"
 # Kept for the audit; they change nothing.
-TOLD, REFUSED, RELATIVES, NOT_ACCEPTED = "told", "refused", "relatives", "not_accepted"
+TOLD, REFUSED, RELATIVES, NOT_ACCEPTED, TAKEN = "told", "refused", "relatives", "not_accepted", "taken"
 
 CHANGE = {
     *(OPENED, ALARM_JOINED, POSITION, PRESS_TIME, CANCELLED, ALARM_LEFT, SEEN, *STAGES),

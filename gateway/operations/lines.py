@@ -8,7 +8,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -18,6 +17,12 @@ from gateway.settings import Settings
 
 LIMIT_S = 5.0
 FEW_DAYS = 30
+ENCRYPT = {
+    "webhook": "Use its https address",
+    "cap": "Use its https address",
+    "mqtt": "Set its tls = true",
+    "dc09": "Set its key, the same at the receiver",
+}
 # MQTT 3.1.1 CONNECT of a stranger (user name and password "sigap-doctor"), whom a broker must refuse: the gateway's own
 # login would end the gateway's connection.
 _NAME = b"\0\x0csigap-doctor"
@@ -103,18 +108,23 @@ def gateway(settings: Settings) -> Iterator[Finding]:
 def backends(settings: Settings) -> Iterator[Finding]:
     """A connection to each, with TLS where its URL says so; nothing is sent."""
     for backend in settings.backends:
-        url = urlsplit(backend.url)
-        secure = url.scheme == "https"
-        host, port = url.hostname or "", url.port or (443 if secure else 80)
+        reach = backend.reach
+        if reach is None or reach.datagram:
+            why = "fetches from us" if reach is None else "is told by UDP: `sigap backends check` asks it"
+            yield Finding("backends", OK, f"{backend.name} {why}")
+            continue
+        host, port, secure = reach.host, reach.port, reach.secure
         try:
             with socket.create_connection((host, port), LIMIT_S) as plain:
                 if secure:
-                    ssl.create_default_context().wrap_socket(plain, server_hostname=host).close()
+                    context = ssl.create_default_context(cafile=getattr(backend, "ca_file", "") or None)
+                    context.wrap_socket(plain, server_hostname=host).close()
         except OSError as error:
             todo = "See that it runs and that a firewall lets us through; alarms wait for it in the outbox"
             yield Finding("backends", BAD, f"{backend.name} cannot be reached at {host} port {port}: {error}", todo)
             continue
-        if not secure and host not in ("127.0.0.1", "::1", "localhost"):
-            yield Finding("backends", WARN, f"{backend.name} is told without TLS", "Use its https address")
+        is_open = not secure and not getattr(backend, "key", "")
+        if is_open and host not in ("127.0.0.1", "::1", "localhost"):
+            yield Finding("backends", WARN, f"{backend.name} is told without encryption", ENCRYPT[backend.kind])
         else:
             yield Finding("backends", OK, f"{backend.name} answers at {host} port {port}")

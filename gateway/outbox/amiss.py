@@ -19,7 +19,8 @@ def deadline_s(destination: str, deadlines: Mapping[str, float]) -> float | None
 
 
 def listed(conn: Connection, now_us: int, deadlines: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Destinations with something late or dead, what waits for longest first; at most those of `rows.backlog`.
+    """Destinations with something late or dead, what waits for longest first, at most those of `rows.backlog`; and
+    those whose supervision gets no answer.
 
     deadlines: seconds by prefix (`Outbox.deadlines`). [{"destination", "pending", "since": microseconds when the oldest
     that waits was written, or None, "late": whether that is too long ago, "dead": letters, "last_error"}]
@@ -41,5 +42,10 @@ def listed(conn: Connection, now_us: int, deadlines: Mapping[str, float]) -> lis
                     "last_error": each.last_error,
                 }
             )
+    named = {each["destination"] for each in found}
+    for one in rows.silences(conn):
+        if one.destination not in named:
+            about = {"destination": one.destination, "since": one.since_at, "last_error": one.error}
+            found.append({**about, "pending": 0, "late": True, "dead": dead.pop(one.destination, 0)})
     nothing = {"pending": 0, "since": None, "late": False, "last_error": None}
     return found + [{"destination": name, **nothing, "dead": number} for name, number in sorted(dead.items())]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from gateway.clock import Clock, now_us
@@ -24,6 +25,7 @@ log = logging.getLogger("sigap.outbox")
 
 WATCH_EVERY_S = 2.0
 SHOUT_EVERY_S = 10.0
+ATTEND_AGAIN_S = 10.0  # after a supervision that failed unforeseen
 THREADS = 4
 MOST_UNKNOWN = 100  # names remembered as already counted
 
@@ -84,6 +86,7 @@ class Outbox:
                     group.create_task(writes.run(), name="outbox writes")
                     for lane in self._lanes:
                         group.create_task(lane.run(), name=f"outbox {lane.destination.prefix}")
+                        group.create_task(self._attend(lane.destination, writes), name="outbox supervision")
                     group.create_task(self._watch(threads), name="outbox watch")
                     self._loop = loop  # from here on wake() reaches the lanes; before, they look by themselves
             finally:
@@ -174,6 +177,37 @@ class Outbox:
                 rows.release(conn, held)
         except SQLAlchemyError as error:
             log.warning("%d leases could not be given back, they run out by themselves: %s", len(held), error)
+
+    async def _attend(self, destination: Destination, writes: Writes) -> None:
+        """Let it supervise itself; what it finds is kept in the store, for the desk to show."""
+        silent: str | None = ""  # as the store has it; not known yet
+
+        async def report(error: str | None) -> None:
+            nonlocal silent
+            if error == silent:
+                return
+            if (error is None) != (silent is None):
+                level = logging.WARNING if error is None else logging.ERROR
+                said = "answers its supervision again" if error is None else f"does not answer its supervision: {error}"
+                if silent != "" or error is not None:
+                    log.log(level, "%s %s", destination.prefix, said)
+
+            def settle(conn: Connection) -> None:
+                rows.set_silence(conn, destination.prefix, error, self._clock())
+                rows.count(conn, CHANGES)
+
+            try:
+                await writes.do(settle)
+                silent = error
+            except (OperationalError, StoreProblem) as failed:  # it is said again at the next look
+                log.error("the store cannot take whether %s answers: %s", destination.prefix, failed)
+
+        while True:
+            try:
+                return await destination.attend(report)
+            except Exception:
+                log.exception("the supervision of %s failed; it goes on", destination.prefix)
+                await asyncio.sleep(ATTEND_AGAIN_S)
 
     async def _watch(self, threads: ThreadPoolExecutor) -> None:
         """Say loudly what nobody serves. Such a delivery is never dropped: a setting may be missing."""

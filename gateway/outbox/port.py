@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from gateway.outbox.retry import RetryPolicy
+
+LATE_AFTER_S = 20  # EN 50136-1's longest transmission time of class D4; destinations say "late" from here on
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class Delivery:
     payload: dict[str, Any]
     attempts: int  # how many have begun, this one included
     created_at: int
+
+    def late_s(self, now_us: int) -> int | None:
+        """Whole seconds since it was written, when that is long ago; None while it is in time."""
+        age_s = (now_us - self.created_at) // 1_000_000
+        return age_s if age_s > LATE_AFTER_S else None
 
     @property
     def identity(self) -> dict[str, str]:
@@ -53,6 +60,10 @@ class Outcome:
     hopeless: bool = False
 
 
+# report(error): what the destination's supervision found; None when it answers.
+Report = Callable[[str | None], Awaitable[None]]
+
+
 class Destination(Protocol):
     """Subclass it to inherit the defaults.
 
@@ -72,6 +83,10 @@ class Destination(Protocol):
         What it raises is a failed attempt too, and is logged with its traceback.
         """
         ...
+
+    async def attend(self, report: Report) -> None:
+        """What it does beside deliveries, such as supervising its line; ended by cancelling it."""
+        return
 
     async def close(self) -> None:
         """Let go of sockets; called once, when the outbox stops."""

@@ -21,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from gateway.outbox.port import Delivery
+from gateway.outbox.port import LATE_AFTER_S, Delivery
 from gateway.store.prepared import prepared
 
 LAST_ERROR_LIMIT = 500  # characters
@@ -57,6 +57,20 @@ DUE = f"""
 SELECT d.id FROM deliveries AS d
 WHERE {FREE} AND {{match}} AND d.next_at <= :until AND {FIRST_IN_LINE}
 ORDER BY d.next_at, d.created_at LIMIT :limit
+"""
+
+# Of one destination: what is fresh goes before what is late, and of what is late the newest incident before older ones.
+# A long outage must not make today's alarm wait behind all of yesterday's.
+DUE_FRESH = f"""
+SELECT d.id FROM deliveries AS d
+WHERE {FREE} AND {{match}} AND d.created_at >= :late AND d.next_at <= :until AND {FIRST_IN_LINE}
+ORDER BY d.created_at LIMIT :limit
+"""
+
+DUE_LATE = f"""
+SELECT d.id FROM deliveries AS d
+WHERE {FREE} AND {{match}} AND d.created_at < :late AND d.next_at <= :until AND {FIRST_IN_LINE}
+ORDER BY d.created_at DESC LIMIT :limit
 """
 
 NEXT_AT = """
@@ -111,6 +125,20 @@ FROM deliveries WHERE state = 'dead' ORDER BY done_at DESC, id LIMIT :limit
 
 DEAD_COUNTS = "SELECT destination, count(*) AS dead FROM deliveries WHERE state = 'dead' GROUP BY destination"
 
+TOLD_BEFORE = """
+SELECT payload FROM deliveries
+WHERE incident_id = :incident_id AND destination = :destination AND state = 'done' AND created_at < :before
+ORDER BY created_at {order} LIMIT :limit
+"""
+
+TOLD_NEWEST = """
+SELECT payload FROM deliveries WHERE destination = :destination AND state = 'done' ORDER BY done_at DESC LIMIT :limit
+"""
+
+TOLD_ONE = """
+SELECT payload, created_at FROM deliveries WHERE id = :id AND destination = :destination AND state = 'done'
+"""
+
 BACKLOG = """
 SELECT destination, count(*) AS pending, min(created_at) AS oldest_at, max(attempts) AS most_attempts
 FROM deliveries WHERE state = 'pending' GROUP BY destination ORDER BY min(created_at) LIMIT :limit
@@ -121,6 +149,15 @@ SELECT last_error FROM deliveries
 WHERE state = 'pending' AND destination = :destination AND last_error IS NOT NULL
 ORDER BY attempts DESC LIMIT 1
 """
+
+SILENT = """
+INSERT INTO silences (destination, since_at, error) VALUES (:destination, :now, :error)
+ON CONFLICT (destination) DO UPDATE SET error = :error
+"""
+
+NOT_SILENT = "DELETE FROM silences WHERE destination = :destination"
+
+SILENCES = "SELECT destination, since_at, error FROM silences ORDER BY since_at, destination"
 
 COUNT = """
 INSERT INTO counts (name, value) VALUES (:name, :by)
@@ -192,10 +229,18 @@ def replace_unsent(conn: Connection, delivery_id: str, payload: dict[str, Any]) 
 
 
 def due(conn: Connection, *, prefix: str, now_us: int, limit: int, early: bool = False) -> list[str]:
-    """Ids that may be claimed now, longest waiting first. early: also those whose next attempt is not due yet
+    """Ids that may be claimed now: of one destination what is fresh first, oldest first, then what is late, newest
+    first; of many the longest waiting first. early: also those whose next attempt is not due yet
     (the probe of a destination that was down)."""
     values = {"now": now_us, "until": (1 << 62) if early else now_us, "limit": limit}
-    return list(conn.execute(*_matching(conn, DUE, prefix, values)).scalars())
+    if prefix.endswith(":") or not prefix:  # many destinations, each with few deliveries
+        return list(conn.execute(*_matching(conn, DUE, prefix, values)).scalars())
+    values["late"] = now_us - LATE_AFTER_S * 1_000_000
+    ids = list(conn.execute(*_matching(conn, DUE_FRESH, prefix, values)).scalars())
+    if len(ids) < limit:
+        values["limit"] = limit - len(ids)
+        ids += conn.execute(*_matching(conn, DUE_LATE, prefix, values)).scalars()
+    return ids
 
 
 def next_at(conn: Connection, *, prefix: str, now_us: int) -> int | None:
@@ -275,6 +320,33 @@ def dead_counts(conn: Connection) -> dict[str, int]:
     return {row.destination: row.dead for row in conn.execute(_sql(DEAD_COUNTS)).all()}
 
 
+def told_before(
+    conn: Connection, destination: str, incident_id: str, before: int, most: int = 50
+) -> list[dict[str, Any]]:
+    """Payloads that this destination was told of an incident, of those written before then, oldest first; of more
+    than `most` the first and the newest."""
+    about = {"destination": destination, "incident_id": incident_id, "before": before}
+
+    def told(order: str, limit: int) -> list[dict[str, Any]]:
+        query = _sql(TOLD_BEFORE.replace("{order}", order))
+        return [json.loads(text) for text in conn.execute(query, {**about, "limit": limit}).scalars()]
+
+    newest = told("DESC", most)[::-1]
+    return newest if len(newest) < most else [*told("ASC", 1), *newest[1:]]
+
+
+def told_newest(conn: Connection, destination: str, limit: int) -> list[dict[str, Any]]:
+    """Payloads that this destination was told last, newest first."""
+    values = {"destination": destination, "limit": limit}
+    return [json.loads(text) for text in conn.execute(_sql(TOLD_NEWEST), values).scalars()]
+
+
+def told_one(conn: Connection, destination: str, delivery_id: str) -> tuple[dict[str, Any], int] | None:
+    """(payload, when it was written) of one delivery that this destination was told, or None."""
+    row = conn.execute(_sql(TOLD_ONE), {"id": delivery_id, "destination": destination}).first()
+    return None if row is None else (json.loads(row.payload), row.created_at)
+
+
 def backlog(conn: Connection, limit: int = 200) -> list[Backlog]:
     """What waits, by destination, oldest first; at most `limit` destinations."""
     rows = conn.execute(_sql(BACKLOG), {"limit": limit}).all()
@@ -288,6 +360,20 @@ def backlog(conn: Connection, limit: int = 200) -> list[Backlog]:
         )
         for row in rows
     ]
+
+
+def set_silence(conn: Connection, destination: str, error: str | None, now_us: int) -> None:
+    """Keep that its supervision gets no answer, since the first time; None: it answers."""
+    if error is None:
+        conn.execute(_sql(NOT_SILENT), {"destination": destination})
+    else:
+        values = {"destination": destination, "now": now_us, "error": error[:LAST_ERROR_LIMIT]}
+        conn.execute(_sql(SILENT), values)
+
+
+def silences(conn: Connection) -> list[sa.Row]:
+    """(destination, since_at, error) of those that do not answer, longest first."""
+    return list(conn.execute(_sql(SILENCES)).all())
 
 
 def count(conn: Connection, name: str, by: int = 1) -> None:

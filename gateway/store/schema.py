@@ -183,6 +183,21 @@ deliveries = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("done_at", sa.BigInteger),
     sa.Index("ix_deliveries_due", "state", "destination", "next_at"),
+    sa.Index(
+        "ix_deliveries_pending",
+        "destination",
+        "created_at",
+        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending'"),
+    ),
+)
+
+silences = sa.Table(  # destinations that do not answer when they are supervised; a row goes when they do
+    "silences",
+    metadata,
+    sa.Column("destination", sa.Text, primary_key=True),
+    sa.Column("since_at", sa.BigInteger, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
 )
 
 troubles = sa.Table(  # what a device says is wrong with it; one row from its beginning to its end

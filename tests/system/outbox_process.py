@@ -9,19 +9,20 @@ import asyncio
 import logging
 import sys
 
+from gateway.backend_settings import WebhookSettings
+from gateway.backends.accepting import accepts
 from gateway.backends.webhook import WebhookBackend
 from gateway.incidents.book import Book
 from gateway.outbox.engine import Outbox
-from gateway.settings import BackendSettings
 from gateway.store.engine import open_store
 
 
 def main(url: str, alarms: str, secret: str) -> None:
     logging.basicConfig(level=logging.INFO)
-    backend = BackendSettings(name="police", url=alarms, secret=secret, callback_secret=secret, timeout_s=60.0)
+    backend = WebhookSettings(name="police", url=alarms, secret=secret, callback_secret=secret, timeout_s=60.0)
     with open_store(url) as store:
         book = Book(["police"], "test")
-        asyncio.run(Outbox(store, [WebhookBackend(backend, book.record_stage)]).run())
+        asyncio.run(Outbox(store, [WebhookBackend(backend, accepts(book.record_stage))]).run())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import pytest
 import sqlalchemy as sa
 from starlette.applications import Starlette
 
+from gateway.backend_settings import WebhookSettings
+from gateway.backends.accepting import accepts
 from gateway.backends.webhook import WebhookBackend
 from gateway.clock import now_us
 from gateway.inbound.callbacks import routes
@@ -27,7 +29,6 @@ from gateway.outbox import breaker
 from gateway.outbox.engine import Outbox
 from gateway.outbox.retry import RetryPolicy
 from gateway.registry.devices import get_device
-from gateway.settings import BackendSettings
 from gateway.store.engine import Store
 from gateway.store.schema import deliveries, events, incidents
 from panic_wire.frames import ALARM, Alarm, Header
@@ -39,7 +40,7 @@ QUICK = RetryPolicy(first_s=0.05, first_tries=100, most_s=0.2)
 STAGES = ["acknowledged", "dispatched", "on_scene", "closed"]
 
 
-class Police(BackendSettings):
+class Police(WebhookSettings):
     """One [[backends]] table, with the tests' secrets."""
 
     name: str = "police"
@@ -65,10 +66,10 @@ def press(store: Store, *names: str, number: int = 1) -> str:
 
 
 @contextlib.contextmanager
-def running(store: Store, *backends: BackendSettings) -> Iterator[Outbox]:
+def running(store: Store, *backends: WebhookSettings) -> Iterator[Outbox]:
     """The outbox on an event loop in a thread of its own, with a schedule that a test has time for."""
     book = Book([backend.name for backend in backends], "test")
-    outbox = Outbox(store, [WebhookBackend(each, book.record_stage, policy=QUICK) for each in backends])
+    outbox = Outbox(store, [WebhookBackend(each, accepts(book.record_stage), policy=QUICK) for each in backends])
     loop = asyncio.new_event_loop()
     task = loop.create_task(outbox.run())
 

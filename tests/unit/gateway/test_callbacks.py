@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from starlette.applications import Starlette
 
+from gateway.backend_settings import WebhookSettings
 from gateway.inbound.callbacks import routes
 from gateway.inbound.status_event import NotAStatus, parse_status
 from gateway.incidents.book import Book
-from gateway.settings import BackendSettings
 from gateway.store.engine import Store
 from gateway.store.schema import events, inbox, incidents
 from tests.unit.gateway.outbox_lab import lab_store, served
@@ -85,7 +85,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    backend = BackendSettings(name="police", url="http://127.0.0.1:9/", secret=OTHER, callback_secret=SECRET)
+    backend = WebhookSettings(name="police", url="http://127.0.0.1:9/", secret=OTHER, callback_secret=SECRET)
     woken: list[bool] = []
     with lab_store(tmp_path, "i1") as store:
         app = Starlette(routes=routes(store, Book(["police"], "test"), [backend], lambda: woken.append(True)))

@@ -190,7 +190,7 @@ def test_a_stage_is_told_to_the_other_backends_and_to_the_button_in_order(desk: 
     assert desk.stage(incident, "dispatched")
     assert not desk.stage(incident, "dispatched")
     assert not desk.stage(incident, "acknowledged")  # kept as refused
-    assert desk.kinds(incident) == ["opened", "accepted", "dispatched", "refused"]
+    assert desk.kinds(incident) == ["opened", "accepted", "taken", "dispatched", "refused"]
     assert len(desk.deliveries("backend:police")) == 1  # who said it is not told
     assert [json.loads(row.payload)["data"]["change"] for row in desk.deliveries("backend:polda")] == [
         "opened",

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from gateway.backend_settings import WebhookSettings
 from gateway.commands.config import config
-from gateway.settings import MASK, SECTIONS, Settings, load_settings, says
+from gateway.settings import MASK, SECTIONS, Settings, load_settings, models, says
 from gateway.settings_example import example, write_example
 from gateway.store.engine import open_store
 from sigap import settings_page
@@ -220,8 +221,39 @@ def test_file_that_cannot_be_read(tmp_path: Path):
         load_settings(tmp_path / "latin.toml", {})
 
 
+@pytest.mark.parametrize(
+    ("written", "said", "todo"),
+    [
+        ("kind = 'dc10'", "[[backends]] number 1 kind must be webhook, dc09, cap or mqtt", "Correct it in"),
+        ("kind = 'dc09'\nport = 5", "[[backends]] number 1 lacks host", "Set it to a host name"),
+        ("kind = 'dc09'\nhost = 'h'\nport = 5\nkey = '12'", "key must be 32, 48 or 64 hex digits", "Correct it in"),
+        ("kind = 'dc09'\nhost = 'h'\nport = 5\nacount = '12'", "has the unknown key acount", "Did you mean account"),
+        ("kind = 'mqtt'\nhost = 'h'\ntopic = 'a/#'", "topic must be an MQTT topic without + and #", "Correct it in"),
+        ("kind = 'cap'\nsender = 'a b'", "sender must be letters", "Correct it in"),
+        ("kind = 'cap'\nsender = 'a'", "[[backends]] number 1 lacks url, feed_password or both", "Set it in"),
+        ("kind = 5", "[[backends]] number 1 kind must be", "Correct it in"),
+    ],
+)
+def test_each_kind_of_backend_says_what_it_needs(file: Path, written: str, said: str, todo: str):
+    with pytest.raises(Problem) as problem:
+        load(file, f"[[backends]]\nname = 'police'\n{written}\n")
+    assert said in problem.value.what
+    assert problem.value.todo.startswith(todo)
+
+
+def test_a_variable_gives_a_backend_its_kind(file: Path):
+    file.write_text("[[backends]]\nname = 'arc'\nhost = 'h'\nport = 1\n")
+    found = load_settings(file, {"SIGAP_BACKENDS__0__KIND": "dc09", "SIGAP_BACKENDS__0__SUPERVISE_S": "5"}).backends[0]
+    assert (found.kind, found.where, found.supervise_s) == ("dc09", "tcp://h:1", 5)
+    with pytest.raises(Problem, match=r"SIGAP_BACKENDS__0__KIND: \[\[backends\]\] number 1 kind must be"):
+        load_settings(file, {"SIGAP_BACKENDS__0__KIND": "dc10"})
+
+
 scalar = st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(max_size=30))
-keys = st.one_of(st.text(max_size=8), *(st.sampled_from(list(model.model_fields)) for model in SECTIONS.values()))
+keys = st.one_of(
+    st.text(max_size=8),
+    *(st.sampled_from(list(model.model_fields)) for section in SECTIONS for model in models(section)),
+)
 tables = st.dictionaries(keys, st.one_of(scalar, st.lists(scalar, max_size=2)), max_size=4)
 
 
@@ -249,10 +281,10 @@ def test_nothing_in_the_file_is_a_traceback(tree: dict, environment: dict, monke
 
 
 def test_every_key_says_what_it_expects_and_means():
-    for section, model in SECTIONS.items():
+    for model in (model for section in SECTIONS for model in models(section)):
         assert model.__doc__
         for key, field in model.model_fields.items():
-            assert says(section, key).expected
+            assert says(model, key).expected
             assert field.description
 
 
@@ -276,7 +308,7 @@ def test_example_is_valid_complete_and_differs_each_time(file: Path):
     assert list(tree) == list(SECTIONS)
     for section, model in SECTIONS.items():
         table = tree[section][0] if section == "backends" else tree[section]
-        assert list(table) == list(model.model_fields)
+        assert list(table) == list((WebhookSettings if section == "backends" else model).model_fields)
     # A comment shows the true default.
     assert load(file, uncommented).model_dump(exclude={"broker": {"password"}}) == settings.model_dump(
         exclude={"broker": {"password"}}
@@ -324,4 +356,7 @@ def test_show_masks_secrets_and_says_origins(file: Path, monkeypatch: pytest.Mon
 
 def test_documented_settings_are_the_settings():
     assert settings_page.PAGE.read_text(encoding="utf-8") == settings_page.text(), "run `make generate`"
-    assert settings_page.table().count("\n| `") == sum(len(model.model_fields) for model in SECTIONS.values())
+    table = settings_page.table()
+    for section in SECTIONS:
+        for key in (key for model in models(section) for key in model.model_fields):
+            assert f"| `{section}.{key}`" in table

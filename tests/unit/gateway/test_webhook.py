@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
+from gateway.backend_settings import WebhookSettings
+from gateway.backends.accepting import accepts
 from gateway.backends.network import is_public
-from gateway.backends.webhook import ANSWER_LIMIT_BYTES, WebhookBackend, retry_after_s
+from gateway.backends.posting import ANSWER_LIMIT_BYTES, retry_after_s
+from gateway.backends.webhook import WebhookBackend
 from gateway.outbox.port import Delivery, Outcome
-from gateway.settings import BackendSettings
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 PAYLOAD = {"specversion": "1.0", "id": "d1", "data": {"incident": "i1", "note": "Jalan “Pemuda” 12 🚨"}}
@@ -38,8 +40,8 @@ class Recorded:
         return True
 
 
-def settings(url: str, **more: Any) -> BackendSettings:
-    return BackendSettings(name="police", url=url, secret=SECRET, callback_secret=SECRET, **more)
+def settings(url: str, **more: Any) -> WebhookSettings:
+    return WebhookSettings(name="police", url=url, secret=SECRET, callback_secret=SECRET, **more)
 
 
 def deliver(answer: Answer, *, times: int = 1, **more: Any) -> tuple[Outcome, Recorded]:
@@ -54,7 +56,7 @@ def deliver(answer: Answer, *, times: int = 1, **more: Any) -> tuple[Outcome, Re
         listener = socket.create_server(("127.0.0.1", 0))
         await web.SockSite(runner, listener).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/alarms"
-        backend = WebhookBackend(settings(url, **more), recorded)
+        backend = WebhookBackend(settings(url, **more), accepts(recorded))
         try:
             for _ in range(times):
                 outcome = await backend.deliver(DELIVERY)
@@ -195,7 +197,7 @@ def test_a_connection_that_breaks_is_no_answer() -> None:
 
 def attempt(url: str, **more: Any) -> Outcome:
     async def run() -> Outcome:
-        backend = WebhookBackend(settings(url, **more), Recorded())
+        backend = WebhookBackend(settings(url, **more), accepts(Recorded()))
         try:
             return await backend.deliver(DELIVERY)
         finally:

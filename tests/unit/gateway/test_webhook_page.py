@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 from starlette.applications import Starlette
 
+from gateway.backend_settings import WebhookSettings
 from gateway.backends.webhook import POLICY, WebhookBackend
 from gateway.inbound.callbacks import routes
 from gateway.inbound.status_event import StatusData
@@ -30,7 +31,6 @@ from gateway.outbox.breaker import OPEN_AFTER, PROBE_EVERY_S
 from gateway.outbox.port import Delivery
 from gateway.registry.devices import add_device, get_device
 from gateway.registry.people import add_owner
-from gateway.settings import BackendSettings
 from gateway.store.engine import Store
 from gateway.store.schema import deliveries, incidents
 from panic_wire.frames import ALARM, Alarm, Cancel, Header
@@ -40,7 +40,7 @@ from tests.unit.police.police_lab import CALLBACK_SECRET, SECRET
 
 PAGE = Path(__file__).parents[3] / "docs" / "integrator.md"
 AT = 1_795_491_641_250_000  # 2026-11-24T03:40:41.250Z
-BACKEND = BackendSettings(name="police", url="http://127.0.0.1:9/", secret=SECRET, callback_secret=CALLBACK_SECRET)
+BACKEND = WebhookSettings(name="police", url="http://127.0.0.1:9/", secret=SECRET, callback_secret=CALLBACK_SECRET)
 
 
 def blocks(language: str) -> list[str]:
