@@ -53,10 +53,10 @@ DISPOSITIONS = {
     "unfounded": _("unfounded"),
 }
 TOLD = {
-    None: _("not told"),
+    "waiting": _("not told yet"),
     "told": _("told"),
     "accepted": _("accepted"),
-    "waiting": _("NOT TOLD YET"),
+    "failing": _("CANNOT BE TOLD NOW"),
     "dead": _("GIVEN UP"),
 }
 RELATIVE, BUTTON = _("a relative"), _("the button")

@@ -25,31 +25,29 @@ _OF_BACKENDS = (
 def backends(
     conn: sa.Connection, incident_id: str, happened: list[stages.Event], zone: ZoneInfo
 ) -> list[dict[str, Any]]:
-    """One row a backend, by name: {"name", "state": accepted, told, waiting or dead, "at": since when, "attempts",
-    "error", "reference": what it calls the incident, "said": its newest stage, or None}."""
+    """One row a backend, by name: {"name", "state": waiting, told or accepted, "at": since when, "reference": what it
+    calls the incident, "said": its newest stage, "amiss": failing or dead, of something that it should know, or None,
+    "error", "attempts"}."""
     found: dict[str, dict[str, Any]] = {}
     for row in conn.execute(_OF_BACKENDS, {"incident": incident_id}).all():
-        one = found.setdefault(row.destination, _nothing(row.destination))
+        one = found.setdefault(row.destination, _waits(row.destination, local(row.created_at, zone)))
         if row.state == "done":
-            if one["state"] is None:
+            if one["state"] == "waiting":
                 one |= {"state": "told", "at": local(row.done_at, zone)}
-        elif one["state"] not in ("waiting", "dead"):
-            since = row.created_at if row.state == "pending" else row.done_at
-            state = "waiting" if row.state == "pending" else "dead"
-            one |= {"state": state, "at": local(since, zone), "attempts": row.attempts, "error": row.last_error}
+        elif row.last_error is not None and one["amiss"] is None:
+            amiss = "failing" if row.state == "pending" else "dead"
+            one |= {"amiss": amiss, "error": row.last_error, "attempts": row.attempts}
     for event in happened:
         if not event.actor.startswith(BACKEND):
             continue
-        one = found.setdefault(event.actor, _nothing(event.actor))
-        if event.kind in TAKES:
-            one["reference"] = event.data.get("reference")
-            if one["state"] in (None, "told"):  # what could not be told since goes before
-                one |= {"state": "accepted", "at": local(event.at, zone)}
+        one = found.setdefault(event.actor, _waits(event.actor, local(event.at, zone)))
+        if event.kind in TAKES and one["state"] != "accepted":
+            one |= {"state": "accepted", "at": local(event.at, zone), "reference": event.data.get("reference")}
         elif event.kind in stages.STAGES:
             one["said"] = event.kind
     return [found[name] for name in sorted(found)]
 
 
-def _nothing(destination: str) -> dict[str, Any]:
-    name = destination.removeprefix(BACKEND)
-    return {"name": name, "state": None, "at": None, "attempts": 0, "error": None, "reference": None, "said": None}
+def _waits(destination: str, since: Any) -> dict[str, Any]:
+    nothing = dict.fromkeys(("reference", "said", "amiss", "error"))
+    return {"name": destination.removeprefix(BACKEND), "state": "waiting", "at": since, "attempts": 0, **nothing}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,12 +32,35 @@ log = logging.getLogger("sigap.inbound")
 BODY_LIMIT_BYTES = 64 * 1024
 BODY_LIMIT_S = 10.0
 ID_LIMIT = 256
+MOST_A_SECOND, BURST = 100, 500  # callbacks of one backend: a province's busiest night is far below
 CONTENT_TYPES = ("application/cloudevents+json", "application/json")
 
 TAKE = """
 INSERT INTO inbox (source, message_id, at) VALUES (:source, :message_id, :at)
 ON CONFLICT (source, message_id) DO NOTHING
 """
+
+
+WAS_TOLD = """
+SELECT 1 FROM deliveries WHERE incident_id = :incident AND destination = :destination LIMIT 1
+"""
+
+
+class Pace:
+    """How many callbacks a backend may make: a bucket of BURST that fills again at MOST_A_SECOND."""
+
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._left, self._at = seconds, float(BURST), seconds()
+
+    def pause_s(self) -> float:
+        """0 and one less, or the seconds until there is one."""
+        now = self._seconds()
+        self._left = min(float(BURST), self._left + (now - self._at) * MOST_A_SECOND)
+        self._at = now
+        if self._left < 1:
+            return (1 - self._left) / MOST_A_SECOND
+        self._left -= 1
+        return 0.0
 
 
 class Refused(Exception):
@@ -54,7 +79,12 @@ def routes(
     clock: Clock = now_us,
 ) -> list[Route]:
     """The route for all `backends`; `wake` is called after each commit that changed something."""
-    verifiers = {backend.name: Webhook(backend.callback_secret) for backend in backends}
+    listed = list(backends)
+    verifiers = {
+        each.name: [Webhook(secret) for secret in (each.callback_secret, each.next_callback_secret) if secret]
+        for each in listed
+    }
+    paces = {each.name: Pace() for each in listed}
 
     async def status(request: Request) -> Response:
         name = request.path_params["name"]
@@ -64,6 +94,9 @@ def routes(
                 raise Refused(404, "unknown-backend", "no backend of this name is in the settings")
             body = await _read_bounded(request)
             message_id = _verify(verifier, request, body)
+            if (pause_s := paces[name].pause_s()) > 0:
+                what = f"more than {MOST_A_SECOND} callbacks a second"
+                raise Refused(429, "too-many", what, {"retry-after": str(math.ceil(pause_s))})
             event = _parse(request, body)
             answer = await asyncio.to_thread(_take, store, book, name, message_id, event, clock)
         except Refused as refused:
@@ -97,18 +130,22 @@ async def _read_bounded(request: Request) -> bytes:
     return bytes(body)
 
 
-def _verify(verifier: Webhook, request: Request, body: bytes) -> str:
-    """Check signature and timestamp; returns the webhook-id."""
+def _verify(verifiers: list[Webhook], request: Request, body: bytes) -> str:
+    """Check timestamp, and the signature by any of the secrets that hold now; returns the webhook-id."""
     message_id = request.headers.get("webhook-id", "")
     if len(message_id) > ID_LIMIT:
         raise Refused(401, "bad-signature", f"webhook-id is longer than {ID_LIMIT} characters")
-    try:
-        verifier.verify(body, dict(request.headers), json_parse=False)
-    except WebhookVerificationError as error:
-        raise Refused(401, "bad-signature", f"the signature does not hold: {str(error).lower()}") from error
-    except ValueError as error:  # what is not base64, not UTF-8, not "version,signature"
-        raise Refused(401, "bad-signature", "the signature headers or the body are malformed") from error
-    return message_id
+    refusal: WebhookVerificationError | None = None
+    for verifier in verifiers:
+        try:
+            verifier.verify(body, dict(request.headers), json_parse=False)
+        except WebhookVerificationError as error:
+            refusal = refusal or error
+        except ValueError as error:  # what is not base64, not UTF-8, not "version,signature"
+            raise Refused(401, "bad-signature", "the signature headers or the body are malformed") from error
+        else:
+            return message_id
+    raise Refused(401, "bad-signature", f"the signature does not hold: {str(refusal).lower()}") from refusal
 
 
 def _parse(request: Request, body: bytes) -> StatusEvent:
@@ -130,6 +167,9 @@ def _take(store: Store, book: Book, name: str, message_id: str, event: StatusEve
             values = {"source": actor, "message_id": message_id, "at": now}
             if conn.execute(sa.text(TAKE), values).rowcount == 0:
                 return {**answer, "repeated": True}
+            about = {"incident": data.incident, "destination": actor}
+            if conn.execute(sa.text(WAS_TOLD), about).first() is None:
+                raise UnknownIncident(data.incident)  # of others' incidents it learns not even that they exist
             changed = book.record_stage(conn, data.incident, data.status, actor, data.said(), now)
     except UnknownIncident as error:
         message = "this gateway has no incident with this id"

@@ -83,7 +83,8 @@ def atom(told: list[dict[str, Any]], url: str, settings: CapSettings, source: st
         name = (data["owner"] or {}).get("name") or data["device_name"]
         _text(entry, "title", message.headline(_, data, _ends(data)).format(name=name))
         _text(entry, "updated", payload["time"])
-        xml.SubElement(entry, "link", {"href": f"{url}/{payload['id']}", "type": message.CONTENT_TYPE})
+        # Without a type: readers offer no link that says it is not a page.
+        xml.SubElement(entry, "link", {"rel": "alternate", "href": f"{url}/{payload['id']}"})
         place = data["position"]
         where = data["site"] or (f"{place['lat']:.5f}, {place['lon']:.5f}" if place["lat"] is not None else "")
         _text(entry, "summary", where or _("not known yet"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import cast
 
 from gateway.backends.dc09.frame import MOST_BYTES, Answer, NotAFrame, parse
 
@@ -93,8 +94,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # in Python 3.11 it does not say so itself
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
         with contextlib.suppress(asyncio.QueueFull):  # a flood: what is not read is dropped

@@ -8,7 +8,7 @@ import socket
 import time
 from calendar import timegm
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -46,7 +46,7 @@ class Receiver:
         if found is None or not _is_whole(found):
             self._heard({"event": "", "answer": None, "damaged": frame[:200].decode("ascii", "replace")})
             return None
-        rest = self._open(found["rest"].decode(), found["star"] == b"*")
+        rest = self._open(found["rest"].decode("latin-1"), found["star"] == b"*")
         parts = _REST.fullmatch(rest) if rest is not None else None
         kind = found["id"].decode()
         says = self._says(kind, parts)
@@ -73,7 +73,10 @@ class Receiver:
             return "" if self.behave == "silent" else self.behave.upper()
         if kind not in KNOWN or parts is None:
             return "DUH"
-        stamped = timegm(time.strptime(parts["stamp"], "%H:%M:%S,%m-%d-%Y"))
+        try:
+            stamped = timegm(time.strptime(parts["stamp"], "%H:%M:%S,%m-%d-%Y"))
+        except ValueError:
+            return "DUH"
         return "ACK" if -BEHIND_S <= stamped - (time.time() + self.clock_s) <= AHEAD_S else "NAK"
 
     def _open(self, text: str, is_sealed: bool) -> str | None:
@@ -111,8 +114,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._answer = answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # in Python 3.11 it does not say so itself
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         if (answer := self._answer(data[:MOST_BYTES])) is not None:

@@ -20,15 +20,16 @@ from standardwebhooks import Webhook
 from starlette.applications import Starlette
 
 from gateway.backend_settings import WebhookSettings
-from gateway.inbound.callbacks import routes
+from gateway.inbound.callbacks import BURST, MOST_A_SECOND, Pace, routes
 from gateway.inbound.status_event import NotAStatus, parse_status
 from gateway.incidents.book import Book
 from gateway.store.engine import Store
 from gateway.store.schema import events, inbox, incidents
-from tests.unit.gateway.outbox_lab import lab_store, served
+from tests.unit.gateway.outbox_lab import enqueue, lab_store, served
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OTHER = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
+NEXT = "whsec_" + base64.b64encode(bytes(range(64, 96))).decode()
 EVENT: dict[str, Any] = {
     "specversion": "1.0",
     "id": "e1",
@@ -86,8 +87,11 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     backend = WebhookSettings(name="police", url="http://127.0.0.1:9/", secret=OTHER, callback_secret=SECRET)
+    backend = backend.model_copy(update={"next_callback_secret": NEXT})
     woken: list[bool] = []
-    with lab_store(tmp_path, "i1") as store:
+    with lab_store(tmp_path, "i1", "i2") as store:
+        enqueue(store, "backend:police", "i1")
+        enqueue(store, "backend:polda", "i2")
         app = Starlette(routes=routes(store, Book(["police"], "test"), [backend], lambda: woken.append(True)))
         with served(app) as url:
             yield Lab(store, url, woken)
@@ -141,6 +145,42 @@ def test_what_was_not_signed_by_this_backend_now_is_refused(lab: Lab) -> None:
     # What was refused does not count as taken: the same id, signed well, is.
     lab.post(EVENT, secret=OTHER, message_id="m1")
     assert lab.post(EVENT, message_id="m1")[1]["changed"] is True
+
+
+def test_either_of_two_secrets_holds_while_the_far_side_changes_its_own(lab: Lab) -> None:
+    assert lab.post(EVENT, secret=NEXT)[0] == 200
+    assert lab.post(EVENT, secret=SECRET)[0] == 200
+    assert lab.post(EVENT, secret=OTHER)[0] == 401
+
+
+def test_an_incident_that_it_was_not_told_of(lab: Lab) -> None:
+    """Answered as if it were not there: a backend learns nothing of others' incidents."""
+    event = {**EVENT, "data": {"incident": "i2", "status": "closed", "disposition": "false"}}
+    status, answer = lab.post(event)
+    assert (status, answer["error"]) == (404, "unknown-incident")
+    with lab.store.read() as conn:
+        assert conn.execute(sa.select(incidents.c.state).where(incidents.c.id == "i2")).scalar_one() == "open"
+    assert lab.rows(events) == []
+
+
+def test_a_flood_is_held_off(lab: Lab) -> None:
+    """By the one who floods: what is not signed takes nothing from the pace of who signs."""
+    for _ in range(20):
+        assert lab.post(EVENT, secret=OTHER)[0] == 401
+    now = 0.0
+    pace = Pace(lambda: now)
+    assert [pace.pause_s() for _ in range(BURST)] == [0.0] * BURST
+    assert 0 < pace.pause_s() <= 1 / MOST_A_SECOND
+    now = 1.0
+    assert [pace.pause_s() for _ in range(MOST_A_SECOND)] == [0.0] * MOST_A_SECOND
+    assert pace.pause_s() > 0
+
+
+def test_a_flood_is_answered_429(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, "pause_s", lambda _self: 0.4)
+    status, answer = lab.say("acknowledged")
+    assert (status, answer["error"]) == (429, "too-many")
+    assert lab.state() == ("open", False, None)
 
 
 def test_an_unknown_incident_or_backend_is_404_and_may_be_sent_again(lab: Lab) -> None:

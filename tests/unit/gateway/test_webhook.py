@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
-from collections.abc import Awaitable, Callable
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,14 +24,44 @@ from gateway.backend_settings import WebhookSettings
 from gateway.backends.accepting import accepts
 from gateway.backends.network import is_public
 from gateway.backends.posting import ANSWER_LIMIT_BYTES, retry_after_s
-from gateway.backends.webhook import WebhookBackend
+from gateway.backends.webhook import LATE, WebhookBackend
 from gateway.outbox.port import Delivery, Outcome
+from tests.unit.gateway.tls_lab import authority_and_certificate
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 PAYLOAD = {"specversion": "1.0", "id": "d1", "data": {"incident": "i1", "note": "Jalan “Pemuda” 12 🚨"}}
 DELIVERY = Delivery("d1", "backend:police", "i1", "id.sigap.incident.opened.v1", PAYLOAD, 1, 0)
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+NEXT = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
+
+
+@contextmanager
+def served_here(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """`answer` at a free port, in a thread of its own; its URL."""
+    listener, ended = socket.create_server(("127.0.0.1", 0)), threading.Event()
+    ready = threading.Event()
+
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_post("/alarms", answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.SockSite(runner, listener, ssl_context=context).start()
+        ready.set()
+        await asyncio.to_thread(ended.wait)
+        await runner.cleanup()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield f"http{'s' if context else ''}://127.0.0.1:{listener.getsockname()[1]}/alarms"
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Recorded:
@@ -95,6 +130,50 @@ def test_each_attempt_is_signed_anew_and_is_otherwise_the_same() -> None:
     assert seen[0][0] == "d1"
     data = {"delivery": "d1", "reference": "K-0001"}
     assert recorded.calls == [("i1", "accepted", "backend:police", data)]
+
+
+def test_two_secrets_sign_while_the_far_side_changes_its_own() -> None:
+    held: list[bool] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        body = await request.read()
+        for secret in (SECRET, NEXT):
+            held.append(bool(Webhook(secret).verify(body, dict(request.headers))))
+        return web.json_response({"accepted": True})
+
+    outcome, _ = deliver(answer, next_secret=NEXT)
+    assert outcome.done
+    assert held == [True, True]
+
+
+def test_what_is_late_says_so() -> None:
+    late: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        late.append(request.headers.get(LATE))
+        return web.Response()
+
+    async def run(url: str) -> None:
+        backend = WebhookBackend(settings(url), accepts(Recorded()), clock=lambda: 100_000_000)
+        for created_at in (90_000_000, 10_000_000):
+            await backend.deliver(replace(DELIVERY, created_at=created_at))
+        await backend.close()
+
+    with served_here(answer) as url:
+        asyncio.run(run(url))
+    assert late == [None, "90"]
+
+
+def test_an_unknown_authority_is_not_trusted_and_our_own_is(tmp_path: Path) -> None:
+    authority, certificate, key = authority_and_certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    with served_here(says(200, '{"accepted": true}'), context) as url:
+        stranger, ours = attempt(url), attempt(url, ca_file=str(authority))
+        missing = attempt(url, ca_file=str(tmp_path / "nothing.pem"))
+    assert (stranger.error or "").startswith("its certificate was not trusted")
+    assert ours.done
+    assert missing.error == "its ca_file cannot be used: No such file or directory"
 
 
 @pytest.mark.parametrize(

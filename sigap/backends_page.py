@@ -1,0 +1,65 @@
+"""The tables of docs/backends.md, from the checklists of the kinds of backend (gateway/backends/quality.py).
+
+python -m sigap.backends_page            write them
+python -m sigap.backends_page --check    exit 1 when they differ
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gateway.backends.dc09.codes import EVENTS
+from gateway.backends.kinds import KINDS
+from gateway.backends.quality import MISBEHAVIOURS, Quality
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "backends.md"
+BEGIN, END = "<!-- kinds: made by `make generate` -->", "<!-- end of kinds -->"
+
+
+def tables() -> str:
+    """What each kind guarantees, and what is tested of each, as Markdown."""
+    lines = ["| kind | speaks | done | `accepted` |", "|---|---|---|---|"]
+    for name, kind in KINDS.items():
+        quality = kind.quality
+        lines.append(f"| `{name}` | {quality.speaks} | {quality.done} | {quality.accepted} |")
+    for name, kind in KINDS.items():
+        lines += ["", f"**`{name}`** holds:", "", *(f"- {each}" for each in kind.quality.guarantees)]
+    lines += ["", "## What a far side may do", "", f"| it | {' | '.join(f'`{name}`' for name in KINDS)} |"]
+    lines.append("|---" * (len(KINDS) + 1) + "|")
+    for name, means in MISBEHAVIOURS.items():
+        cells = [_cell(kind.quality, name) for kind in KINDS.values()]
+        lines.append(f"| **{name}**: {means} | {' | '.join(cells)} |")
+    lines += ["", "## DC-09 codes", "", "| SIA (DC-03) | Contact ID | means |", "|---|---|---|"]
+    lines += [f"| `{each.sia}` | `{each.cid}` | {each.means} |" for each in EVENTS]
+    return "\n".join(lines)
+
+
+def _cell(quality: Quality, misbehaviour: str) -> str:
+    said = quality.tested[misbehaviour]
+    if not quality.is_test(said):
+        return said
+    path, _, test = said.partition("::")
+    return f"[{test.removeprefix('test_').replace('_', ' ')}](../{path})"
+
+
+def text() -> str:
+    """What the page should hold."""
+    head, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    return f"{head}{BEGIN}\n\n{tables()}\n\n{END}{rest.split(END)[1]}"
+
+
+def main(arguments: list[str]) -> int:
+    """0; with --check 1 when the page differs from what its sources make."""
+    made = text()
+    if arguments != ["--check"]:
+        PAGE.write_text(made, encoding="utf-8")
+    elif PAGE.read_text(encoding="utf-8") != made:
+        print(f"sigap: {PAGE.relative_to(ROOT)} is not what its source makes. Run `make generate`.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
