@@ -58,7 +58,7 @@ lock: .venv/.ready ## choose the newest versions again and write requirements.lo
 generate: .venv/.ready ## write again the files that are made from others
 	@$(BIN)/python -m hardware.generate && $(BIN)/python tests/contract/make_vectors.py
 	@$(BIN)/python -m sigap.firmware.names && $(BIN)/python -m sigap.firmware.schema
-	@$(BIN)/python -m sigap.settings_page && $(BIN)/python -m sigap.backends_page
+	@$(BIN)/python -m sigap.settings_page && $(BIN)/python -m sigap.backends_page && $(BIN)/python -m sigap.api_descriptions
 
 map: .venv/.ready ## fetch Leaflet and open map data again, for the desk's map
 	@$(BIN)/python -m gateway.desk.make_map

@@ -24,5 +24,6 @@ check "words (generated)" $bin/python -m sigap.firmware.names --check
 check "settings (generated)" $bin/python -m sigap.firmware.schema --check
 check "gateway's settings (generated)" $bin/python -m sigap.settings_page --check
 check "backends' tables (generated)" $bin/python -m sigap.backends_page --check
+check "API descriptions (generated)" $bin/python -m sigap.api_descriptions --check
 check "vectors (generated)" $bin/python tests/contract/make_vectors.py --check
 exit $failed

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from standardwebhooks import Webhook
 
 from gateway.backend_settings import WebhookSettings
+from gateway.backends import eido
 from gateway.backends.accepting import Accept
 from gateway.backends.answers import json_object
 from gateway.backends.posting import Poster
@@ -49,12 +50,14 @@ class WebhookBackend(Destination):
             ca_file=settings.ca_file,
             connections=self.concurrency,
         )
+        self._is_eido = settings.body == "eido"
         self._signers = [Webhook(each) for each in (settings.secret, settings.next_secret) if each]
         self._accept, self._clock = accept, clock
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """One POST. 2xx: it has it, and has accepted it if the answer's JSON says {"accepted": true}."""
-        body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":"))
+        content = eido.document(delivery.payload) if self._is_eido else delivery.payload
+        body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         answer = await self._poster.post(body.encode(), self._headers(delivery, body))
         if isinstance(answer, Outcome):
             return answer
@@ -73,7 +76,7 @@ class WebhookBackend(Destination):
         delivery_id, late_s = delivery.id, delivery.late_s(self._clock())
         timestamp = datetime.fromtimestamp(self._clock() // 1_000_000, tz=UTC)
         return {
-            "content-type": CONTENT_TYPE,
+            "content-type": eido.CONTENT_TYPE if self._is_eido else CONTENT_TYPE,
             "accept": "application/json",
             "accept-encoding": "identity",
             "user-agent": "sigap",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import sqlalchemy as sa
 
+from gateway.commands import eido
 from gateway.commands.options import config_option, json_option, print_json, print_table
 from gateway.commands.rebuild import rebuild
 from gateway.commands.troubles import shown
@@ -46,6 +47,7 @@ def incidents(ctx: click.Context, config_path: Path, as_json: bool, limit: int, 
     sigap incidents --open
     sigap incidents --json
     sigap incidents rebuild --check
+    sigap incidents eido INCIDENT       as a NENA EIDO document
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -73,6 +75,7 @@ def incidents(ctx: click.Context, config_path: Path, as_json: bool, limit: int, 
 
 
 incidents.add_command(rebuild)
+incidents.add_command(eido.export)
 
 
 @click.command()

@@ -26,6 +26,7 @@ from gateway.backends.network import is_public
 from gateway.backends.posting import ANSWER_LIMIT_BYTES, retry_after_s
 from gateway.backends.webhook import LATE, WebhookBackend
 from gateway.outbox.port import Delivery, Outcome
+from tests.unit.gateway import backend_lab
 from tests.unit.gateway.tls_lab import authority_and_certificate
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -144,6 +145,28 @@ def test_two_secrets_sign_while_the_far_side_changes_its_own() -> None:
     outcome, _ = deliver(answer, next_secret=NEXT)
     assert outcome.done
     assert held == [True, True]
+
+
+def test_the_body_may_be_an_eido_document() -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        body = await request.read()
+        assert Webhook(SECRET).verify(body, dict(request.headers))["eidoVersion"] == "1.0"
+        seen.append((request.headers["content-type"], body))
+        return web.json_response({"accepted": True})
+
+    async def run(url: str) -> list[bool]:
+        backend = WebhookBackend(settings(url, body="eido"), accepts(Recorded()))
+        try:
+            return [(await backend.deliver(backend_lab.delivery(1, created_at=0))).done for _ in range(2)]
+        finally:
+            await backend.close()
+
+    with served_here(answer) as url:
+        assert asyncio.run(run(url)) == [True, True]
+    assert seen[0] == seen[1]
+    assert seen[0][0] == "application/emergencyCallData.eido+json"
 
 
 def test_what_is_late_says_so() -> None:
