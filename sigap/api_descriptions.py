@@ -117,7 +117,7 @@ def openapi() -> Json:
                                 "408": "too-slow",
                                 "413": f"too-long: more than {callbacks.BODY_LIMIT_BYTES} bytes",
                                 "415": "bad-content-type",
-                                "429": f"too-many: over {callbacks.MOST_A_SECOND} a second or {callbacks.BURST} at once",
+                                "429": f"too-many: over {callbacks.MOST_A_SECOND} a second, {callbacks.BURST} at once",
                                 "503": "not-stored: send it again",
                             }.items()
                         },
