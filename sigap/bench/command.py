@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from sigap.bench import extra, machine, peers, plan, report
+from sigap.bench import accepted, extra, machine, peers, plan, report
 from sigap.bench.run import Results, run_cases
 from sigap.problem import Problem
 from sigap.processes import interruptible
@@ -39,6 +39,7 @@ SHARES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 @click.option("--seconds", type=click.FloatRange(0.1, 600), help="How long a case of few devices lasts, instead.")
 @click.option("--memory", "minutes", type=float, help="Instead: memory over so many minutes at 2,000 alarms/s.")
 @click.option("--rows", type=click.IntRange(1), help="Instead: p99 with so many old events beside none.")
+@click.option("--webhook", is_flag=True, help="Instead: press to accepted by a fast police system, told by webhook.")
 @click.option("--docs", type=click.Path(path_type=Path, exists=True), help="Put table and picture into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout.")
 def bench(
@@ -50,6 +51,7 @@ def bench(
     seconds: float | None,
     minutes: float | None,
     rows: int | None,
+    webhook: bool,
     docs: Path | None,
     as_json: bool,
 ) -> None:
@@ -61,6 +63,7 @@ def bench(
     \b
     sigap bench
     sigap bench --peer sigap --peer naive --rate 3000 --rounds 1
+    sigap bench --webhook
     sigap bench --memory 10
     sigap bench --rows 10000000 --rounds 5
     """
@@ -78,6 +81,13 @@ def bench(
             return
         if rows is not None:
             click.echo(json.dumps(extra.many_rows(folder, rows, rounds, _say), indent=1))
+            return
+        if webhook:
+            listed = accepted.run_accepted(folder, rounds, _say)
+            text = report.accepted_section(_about(rounds), listed)
+            if docs is not None:
+                report.write_section(docs, text, report.ACCEPTED_BEGIN, report.ACCEPTED_END)
+            click.echo(json.dumps(listed, indent=1) if as_json else text)
             return
         results = run_cases(folder, cases, chosen or peers.NAMES, rounds, out / "node-red", _say)
     document = _document(results, rounds)
@@ -100,12 +110,14 @@ def _folder(out: Path) -> Iterator[Path]:
 
 def _document(results: Results, rounds: int) -> dict[str, Any]:
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine.describe(),
-        "rounds": rounds,
+        **_about(rounds),
         "sync_ms": {name: round(_at(results.sync, share), 3) for name, share in SHARES.items()},
         "cases": [one.to_dict() for one in results.measured],
     }
+
+
+def _about(rounds: int) -> dict[str, Any]:
+    return {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine.describe(), "rounds": rounds}
 
 
 def _at(ordered: Sequence[float], share: float) -> float:

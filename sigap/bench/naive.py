@@ -1,6 +1,6 @@
 """The naive gateway to compare with: paho-mqtt, sqlite3, and a commit for each alarm before its receipt.
 
-What anybody would write first, and durable: `python -m sigap.bench.naive PORT DATABASE`. It does the same work as
+What anybody would write first, and durable: `python -m sigap.bench.naive PORT DATABASE [POLICE_URL]`. It does the work of
 gateway/ingest for alarms that are new, with SQL of its own: the device is looked up, its frame opened and checked
 against the replay window, and the same rows are written. Only the key comes from the load itself.
 """
@@ -16,6 +16,7 @@ import uuid
 from typing import Any
 
 import paho.mqtt.client as mqtt
+import requests
 from paho.mqtt.enums import CallbackAPIVersion
 
 from panic_wire import topics
@@ -48,7 +49,8 @@ ON CONFLICT (name) DO UPDATE SET value = value + 1"""
 class Naive:
     """One connection to the broker, one to the database, one thread."""
 
-    def __init__(self, port: int, database: str) -> None:
+    def __init__(self, port: int, database: str, police: str | None = None) -> None:
+        self._police = police
         self._db = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
@@ -87,6 +89,8 @@ class Naive:
         answer = Header(STATUS, RECEIPT, header.device, header.epoch, header.counter)
         receipt = seal(downlink_key(key, header.device), answer, Status(alarm.activation).pack())
         self._client.publish(topics.down(topics.device_name(header.device)), receipt, qos=1)
+        if new and self._police:
+            requests.post(self._police, data=self._told, timeout=10)
 
     def _is_new(self, header: Header) -> bool:
         row = self._db.execute(WINDOW, (header.device, header.epoch)).fetchone()
@@ -131,10 +135,11 @@ class Naive:
                 "position": {"lat": (alarm.lat_e7 or 0) / 1e7, "lon": (alarm.lon_e7 or 0) / 1e7},
             },
         }
-        db.execute(ADD_DELIVERY, (delivery, incident, kind, json.dumps(event), now, now))
+        self._told = json.dumps(event)
+        db.execute(ADD_DELIVERY, (delivery, incident, kind, self._told, now, now))
         db.execute(HEARD, (now, header.device))
         db.execute(COUNT)
 
 
 if __name__ == "__main__":
-    Naive(int(sys.argv[1]), sys.argv[2]).run()
+    Naive(int(sys.argv[1]), *sys.argv[2:]).run()

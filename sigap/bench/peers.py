@@ -74,9 +74,11 @@ class Peer:
 
 
 class Peers:
-    """Starts them in `folder`; stop() ends all. node_red: where `npm ci` was run, or None for none."""
+    """Starts them in `folder`; stop() ends all. node_red: where `npm ci` was run, or None for none. police: the URL of
+    a police system that is there; by default it is away, so that only what comes before the receipt is measured."""
 
-    def __init__(self, folder: Path, devices: int, node_red: Path | None) -> None:
+    def __init__(self, folder: Path, devices: int, node_red: Path | None, police: str | None = None) -> None:
+        self._police = police
         self._folder, self._devices, self._node_red = folder, devices, node_red
         self._processes = Processes(folder / "logs")
         self._peers: list[Peer] = []
@@ -108,7 +110,7 @@ class Peers:
         # Started as root it would become a user who cannot read the folder; for others it says nothing.
         config.write_text(BROKER.format(port=port, user="root" if os.geteuid() == 0 else "nobody"))
         self._processes.start(f"{name}-broker", [find_mosquitto(), "-c", str(config)])
-        self._processes.wait_until(lambda: _listens(port), f"the start of {name}'s broker", START_LIMIT_S)
+        self._processes.wait_until(lambda: listens(port), f"the start of {name}'s broker", START_LIMIT_S)
 
     def _sigap(self, port: int) -> Peer:
         folder = self._folder / "gateway"
@@ -116,11 +118,10 @@ class Peers:
         url, http = sqlite_url(folder / "sigap.db"), free_port()
         provision(url, self._devices)
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        # The police's system is away, so that only what comes before the receipt is measured, its delivery's row too.
         (folder / "sigap.toml").write_text(
             f'[gateway]\ndata_dir = "."\n[broker]\nport = {port}\npassword = "not asked for here"\n'
             f"[http]\nport = {http}\n"
-            f'[[backends]]\nname = "police"\nurl = "http://127.0.0.1:{free_port()}/"\n'
+            f'[[backends]]\nname = "police"\nurl = "{self._police or f"http://127.0.0.1:{free_port()}/"}"\n'
             f'secret = "{secret}"\ncallback_secret = "{secret}"\n'
         )
         self._processes.start(SIGAP, sigap_command("gateway", "--config", str(folder / "sigap.toml")))
@@ -131,7 +132,8 @@ class Peers:
         database = self._folder / "naive.db"
         url = sqlite_url(database)
         provision(url, self._devices)
-        self._processes.start(NAIVE, [sys.executable, "-m", "sigap.bench.naive", str(port), str(database)])
+        command = [sys.executable, "-m", "sigap.bench.naive", str(port), str(database)]
+        self._processes.start(NAIVE, [*command, *([self._police] if self._police else [])])
         log = self._processes.log_path(NAIVE)
         self._processes.wait_until(lambda: "ready" in log.read_text(), "the start of the naive one", START_LIMIT_S)
         return Peer(NAIVE, port, Receiver(port), self._processes.pid(NAIVE), store=url)
@@ -176,7 +178,8 @@ class Peers:
         return Peer(SUBSCRIBER, port, Lines(process.stdout), process.pid, answers=False)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody does, at this port here."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

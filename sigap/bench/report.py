@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from sigap.bench import plan
+from sigap.bench import accepted, plan
 from sigap.bench.peers import NAIVE, NODE_RED, SIGAP, SUBSCRIBER, WORK
 
 BEGIN, END = "<!-- bench: written by `make bench` -->", "<!-- end of bench -->"
+ACCEPTED_BEGIN, ACCEPTED_END = "<!-- webhook: written by `make bench` -->", "<!-- end of webhook -->"
 PAGE, PICTURE = "performance.md", "performance.svg"
 COLUMNS = ("alarms/s", "devices", "peer", "carried/s", "p50 ms", "p99 ms", "max ms", "µs of CPU", "missing", "doubled")
 COLOURS = {SIGAP: "#c62828", NAIVE: "#1565c0", NODE_RED: "#6d4c41", SUBSCRIBER: "#888"}
@@ -43,15 +44,36 @@ def section(document: dict[str, Any]) -> str:
     )
 
 
+def accepted_section(about: dict[str, Any], cases: list[dict[str, Any]]) -> str:
+    """Press to accepted, what stands between its marks in docs/performance.md."""
+    columns = ("alarms/s", "peer", "told/s", "p50 ms", "p99 ms", "max ms", "µs of CPU", "missing", "doubled")
+    lines = ["| " + " | ".join(columns) + " |", "|--:|---|" + "--:|" * 7]
+    for case in cases:
+        lines.append(
+            f"| {case['offered_per_s']:,.0f} | {case['peer']} | {case['carried_per_s']:,.0f} | {_ms(case['p50_ms'])} "
+            f"| {_ms(case['p99_ms'])} | {_ms(case['max_ms'])} | {case['cpu_us_per_alarm']:,.0f} "
+            f"| {case['missing']} | {case['doubled']} |"
+        )
+    table = "\n".join(lines)
+    work = "\n".join(f"- **{name}**: {words}" for name, words in accepted.WORK.items())
+    head = f"Measured on {about['date']}, {about['machine']}. {about['rounds']} rounds, each with every peer in turn."
+    return f"{head}\n\n{table}\n\n{work}"
+
+
 def write_docs(document: dict[str, Any], docs: Path) -> None:
     """Put table and picture into docs/."""
     (docs / PICTURE).write_text(picture(document))
+    write_section(docs, section(document), BEGIN, END)
+
+
+def write_section(docs: Path, text: str, begin: str, end: str) -> None:
+    """Put `text` between two marks of the page."""
     page = docs / PAGE
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    before, found, rest = page.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
         raise ValueError(f"{page} lacks the marks of the bench")
-    page.write_text(f"{before}{BEGIN}\n\n{section(document)}\n\n{END}{after}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def picture(document: dict[str, Any]) -> str:

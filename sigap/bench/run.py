@@ -192,7 +192,7 @@ def run_cases(
                     one = Measured(case.kind, case.per_s, name)
                     measure(running[name], load, one)
                     peers.check()
-                    say(f"round {number + 1} of {rounds}: {_line(one)}")
+                    say(f"round {number + 1} of {rounds}: {line_of(one)}")
                     _add(results, one)
             sync += sync_ms(folder)
     finally:
@@ -212,7 +212,8 @@ def _add(results: dict[tuple[str, float, str], Measured], one: Measured) -> None
     known.late_max_ms, known.rss_mb = max(known.late_max_ms, one.late_max_ms), max(known.rss_mb, one.rss_mb)
 
 
-def _line(one: Measured) -> str:
+def line_of(one: Measured) -> str:
+    """What was measured, for the terminal."""
     said = one.to_dict()
     p50, p99, most = (_ms(said[name]) for name in ("p50_ms", "p99_ms", "max_ms"))
     counts = f"missing {one.missing}, doubled {one.doubled}"
