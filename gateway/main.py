@@ -165,8 +165,7 @@ class Gateway:
         }
 
     def _wake(self) -> None:
-        """Something was committed: the outbox has work, and open desks have something to show."""
-        self._outbox.wake()
+        """Something was committed, which open desks show. The outbox hears of it from the store."""
         self._desk.changed()
 
     async def _when_somebody_can_accept(self) -> None:

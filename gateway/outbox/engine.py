@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -63,6 +64,8 @@ class Outbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lanes: list[Lane] = []
         self._woken = False
+        self._waiting: set[str] = set()  # destinations that something was committed for since the loop looked
+        self._waiting_lock = threading.Lock()
         self._unknown: set[str] = set()
         self._amiss: set[str] = set()
 
@@ -77,7 +80,7 @@ class Outbox:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="outbox") as threads:
             writes = Writes(self._store, threads)
             self._lanes = [
-                Lane(each, self._store, writes, threads, self._clock, self.wake, self._chance, self._look_every_s)
+                Lane(each, self._store, writes, threads, self._clock, self._chance, self._look_every_s)
                 for each in self._destinations
             ]
             try:
@@ -89,8 +92,10 @@ class Outbox:
                         group.create_task(self._attend(lane.destination, writes), name="outbox supervision")
                     group.create_task(self._watch(threads), name="outbox watch")
                     self._loop = loop  # from here on wake() reaches the lanes; before, they look by themselves
+                    self._store.on_enqueued = self._enqueued
             finally:
                 held = {each for lane in self._lanes for each in lane.held}
+                self._store.on_enqueued = None
                 self._loop, self._lanes = None, []
                 if held:
                     await loop.run_in_executor(threads, self._give_back, held)
@@ -98,8 +103,25 @@ class Outbox:
                     await destination.close()
 
     def wake(self) -> None:
-        """Something was enqueued and committed: look at once. From any thread; many calls cost as one."""
+        """Something was enqueued and committed by another process: look at once. From any thread; many calls cost as
+        one. What this process commits wakes whom it is for by itself."""
         self._call(self._wake_lanes, once=True)
+
+    def _enqueued(self, destinations: set[str]) -> None:
+        """Deliveries for these were committed. From any thread; what comes before the loop has looked costs as one."""
+        with self._waiting_lock:
+            is_first = not self._waiting
+            self._waiting |= destinations
+        if is_first:
+            self._call(self._wake_those)
+
+    def _wake_those(self) -> None:
+        with self._waiting_lock:
+            waiting, self._waiting = self._waiting, set()
+        wanted = {self._served_by(name) for name in waiting}
+        for lane in self._lanes:
+            if lane.destination.prefix in wanted:
+                lane.wake()
 
     def retry_now(self, prefix: str) -> None:
         """This destination is known to be back: what waits for it is due at once. From any thread."""

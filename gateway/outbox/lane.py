@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +16,7 @@ from gateway.clock import Clock
 from gateway.outbox import rows
 from gateway.outbox.breaker import Breaker
 from gateway.outbox.port import Delivery, Destination, Outcome
-from gateway.outbox.writes import Writes
+from gateway.outbox.writes import BATCH, Writes
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
 from gateway.supervision.troubles import CHANGES
@@ -25,11 +26,31 @@ log = logging.getLogger("sigap.outbox")
 LOOK_EVERY_S = 5.0  # without any wake-up: for leases that run out and for rows that another process wrote
 STORE_RETRY_S = 1.0
 REST_S = 0.02  # after a look that found nothing: among many commits, not each is worth one
+BUSY_S, BUSY_REST_S = 1.0, 0.002  # where something was found so lately, the rest is shorter
+AHEAD_S = 0.1  # of work that is claimed at once: as many as ended in so long, so that a slow destination holds few
 LEASE_MARGIN_S = 10.0  # how much longer than an attempt's limit its lease lasts: time to write down how it ended
 MOST_RETRY_AFTER_S = 60.0
 SHOUT_EVERY_S = 10.0  # at most one line in so long; what is left out is counted
 CLOCK_STEP_US = 1_000_000  # a clock that went back by more than this was set
 MOST_REFUSED = 10_000  # deliveries remembered as refused; beyond it one is tried for longer
+
+
+class Pace:
+    """How many attempts end in AHEAD_S, lately: what is claimed ahead. seconds: monotonic."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds, self._since, self._ended, self._ahead = seconds, seconds(), 0, 0
+
+    def ended(self) -> None:
+        self._ended += 1
+
+    def ahead(self) -> int:
+        """At most what one commit takes."""
+        now = self._seconds()
+        if now - self._since >= AHEAD_S:
+            self._ahead = min(BATCH, int(self._ended * AHEAD_S / (now - self._since)))
+            self._since, self._ended = now, 0
+        return self._ahead
 
 
 class Lane:
@@ -42,7 +63,6 @@ class Lane:
         writes: Writes,
         threads: ThreadPoolExecutor,
         clock: Clock,
-        wake_all: Callable[[], None],
         chance: Callable[[], float] = random.random,
         look_every_s: float | None = None,
     ) -> None:
@@ -52,10 +72,13 @@ class Lane:
         self.breaker = Breaker(self._seconds, chance)
         self._look_every_s = look_every_s
         self._store, self._writes, self._threads, self._clock = store, writes, threads, clock
-        self._wake_all, self._chance = wake_all, chance
+        self._chance = chance
         self._woken = asyncio.Event()
         self._rests_until = 0.0
+        self._claimed_at = float("-inf")
         self._attempts: set[asyncio.Task[None]] = set()
+        self._ready: deque[tuple[Delivery, float]] = deque()  # claimed and not begun; until when it may begin
+        self._pace = Pace(self._seconds)
         self._held: set[str] = set()  # ids whose lease is ours
         self._refused_since: dict[str, float] = {}
         self._release = False
@@ -104,32 +127,68 @@ class Lane:
     async def _look(self) -> float:
         """Claim what is due and start its attempts; returns how long to wait if nothing wakes us."""
         look_s = LOOK_EVERY_S if self._look_every_s is None else self._look_every_s
-        room = self.destination.concurrency - len(self._attempts)
-        if room <= 0:
-            return look_s
         pause_s = self.breaker.wait_s()
+        if self._ready:
+            if self.breaker.is_open or pause_s > 0:
+                await self._give_back()
+            else:
+                await self._begin()
+        room = self.destination.concurrency - len(self._attempts)
+        if room <= 0 or self._ready:
+            return look_s
         if pause_s > 0:
             return min(pause_s, look_s)
         probing = self.breaker.is_open
         release, self._release = self._release, False
-        loop = asyncio.get_running_loop()
-        limit = 1 if probing else room
-        claimed, next_at = await loop.run_in_executor(self._threads, self._take, limit, probing, release)
-        if not claimed:
-            self._rests_until = self._seconds() + REST_S
-        for delivery in claimed:
-            self.breaker.began()
-            self._held.add(delivery.id)
-            attempt = asyncio.create_task(self._attempt(delivery))
-            self._attempts.add(attempt)
-            attempt.add_done_callback(self._attempt_ended)
+        limit = 1 if probing else max(room, self._pace.ahead())
+        ids, next_at = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._due, limit, probing, release
+        )
+        if not ids:
+            quick = self._seconds() - self._claimed_at < BUSY_S
+            self._rests_until = self._seconds() + (BUSY_REST_S if quick else REST_S)
+            claimed: list[Delivery] = []
+        else:
+            claimed = await self._claim(ids)
+            await self._begin()
         if probing and claimed:
             return max(self.breaker.wait_s(), 0.05)
         if next_at is None or probing:
             return look_s
         return min(look_s, max(0.001, (next_at - self._clock()) / 1e6))
 
-    def _take(self, limit: int, early: bool, release: bool) -> tuple[list[Delivery], int | None]:
+    async def _claim(self, ids: list[str]) -> list[Delivery]:
+        """Lease them, in one commit with what else is to be written."""
+        good_s = LEASE_MARGIN_S / 2  # so much later an attempt may begin, and still end within its lease
+        lease_us = int((self.destination.limit_s + LEASE_MARGIN_S) * 1e6)
+        claimed: list[Delivery] = await self._writes.do(
+            lambda conn: rows.claim(conn, ids, now_us=self._clock(), lease_us=lease_us)
+        )
+        self._claimed_at = self._seconds()
+        self._held.update(each.id for each in claimed)
+        self._ready.extend((each, self._claimed_at + good_s) for each in claimed)
+        return claimed
+
+    async def _begin(self) -> None:
+        """Begin what was claimed, as many at once as the destination takes."""
+        while self._ready and len(self._attempts) < self.destination.concurrency:
+            delivery, until = self._ready.popleft()
+            if self._seconds() > until:
+                self._ready.appendleft((delivery, until))
+                return await self._give_back()
+            self.breaker.began()
+            attempt = asyncio.create_task(self._attempt(delivery))
+            self._attempts.add(attempt)
+            attempt.add_done_callback(self._attempt_ended)
+
+    async def _give_back(self) -> None:
+        """What was claimed and not begun: the destination went away, or is slower than it was."""
+        ids = [delivery.id for delivery, _ in self._ready]
+        self._ready.clear()
+        await self._writes.do(lambda conn: rows.not_begun(conn, ids))
+        self._held.difference_update(ids)
+
+    def _due(self, limit: int, early: bool, release: bool) -> tuple[list[str], int | None]:
         prefix, now_us = self.destination.prefix, self._clock()
         if now_us < self._newest_now - CLOCK_STEP_US:
             log.warning("the clock was set back; what waits for %s is due now", prefix)
@@ -141,14 +200,11 @@ class Lane:
         with self._store.read() as conn:
             ids = rows.due(conn, prefix=prefix, now_us=now_us, limit=limit, early=early)
             next_at = rows.next_at(conn, prefix=prefix, now_us=now_us) if len(ids) < limit else None
-        if not ids:
-            return [], next_at
-        lease_us = int((self.destination.limit_s + LEASE_MARGIN_S) * 1e6)
-        with self._store.write() as conn:
-            return rows.claim(conn, ids, now_us=self._clock(), lease_us=lease_us), next_at
+        return ids, next_at
 
     def _attempt_ended(self, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
+        self._pace.ended()
         self._woken.set()
         if not attempt.cancelled() and attempt.exception() is not None:
             log.error("an attempt could not be settled", exc_info=attempt.exception())
@@ -200,8 +256,6 @@ class Lane:
             log.exception(text, delivery.destination, delivery.id, extra=delivery.identity)
             return Outcome(done=False, error=f"what follows from success failed: {type(error).__name__}: {error}")
         log.info("%s was told", delivery.destination, extra=delivery.identity)
-        if outcome.effect is not None:
-            self._wake_all()  # the effect may have put deliveries to others into the outbox
         return outcome
 
     async def _retry_later(self, delivery: Delivery, outcome: Outcome, came_back: bool) -> None:

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from gateway.outbox.port import LATE_AFTER_S, Delivery
+from gateway.store.engine import ENQUEUED
 from gateway.store.prepared import prepared
 
 LAST_ERROR_LIMIT = 500  # characters
@@ -113,6 +114,11 @@ UPDATE deliveries SET state = 'pending', done_at = NULL, next_at = :now WHERE id
 """
 
 RELEASE = "UPDATE deliveries SET leased_until = NULL WHERE id = :id AND state = 'pending'"
+
+NOT_BEGUN = """
+UPDATE deliveries SET leased_until = NULL, attempts = attempts - 1
+WHERE id = :id AND state = 'pending' AND leased_until IS NOT NULL AND attempts > 0
+"""
 
 DROP_LEASES = """
 UPDATE deliveries AS d SET leased_until = NULL WHERE d.state = 'pending' AND {match} AND d.leased_until IS NOT NULL
@@ -211,6 +217,7 @@ def enqueue(
         "now": now_us,
     }
     conn.execute(_sql(ENQUEUE), values)
+    conn.info.setdefault(ENQUEUED, set()).add(destination)
     return delivery_id
 
 
@@ -298,6 +305,12 @@ def release(conn: Connection, ids: Iterable[str]) -> None:
     """Give leases back without an outcome: whoever held them ends in order, and another may go on at once."""
     for delivery_id in ids:
         conn.execute(_sql(RELEASE), {"id": delivery_id})
+
+
+def not_begun(conn: Connection, ids: Iterable[str]) -> None:
+    """Give leases back of what was claimed and never tried: it counts as no attempt."""
+    for delivery_id in ids:
+        conn.execute(_sql(NOT_BEGUN), {"id": delivery_id})
 
 
 def give_up(conn: Connection, delivery_id: str, *, now_us: int, error: str) -> None:

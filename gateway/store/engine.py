@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ WRAPPED_SINCE = "0006"  # the revision that wraps root keys
 CHECKPOINT_BYTES = 4 << 20  # a write-ahead log longer than this is copied back by the checkpoint thread
 CHECKPOINT_RESTART_BYTES = 16 << 20  # beyond this our writers wait a moment, so that it can begin anew
 CHECKPOINT_HARD_BYTES = 128 << 20  # and beyond this it is emptied even though writers must wait for it
+ENQUEUED = "sigap_enqueued"  # Connection.info: destinations that this transaction wrote deliveries for
 _BEGIN = "sigap_begin"  # execution option: how a transaction begins on SQLite
 
 
@@ -52,6 +53,8 @@ class Store:
         self._write_connection: sa.Connection | None = None  # SQLite: kept by whoever has the turn
         self._turn = threading.Lock()  # SQLite's own waiting polls with growing sleeps; a lock wakes at once
         self._turn_owner: int | None = None
+        # Called after a commit with the destinations that it wrote deliveries for; in any thread.
+        self.on_enqueued: Callable[[set[str]], None] | None = None
         self._closing = threading.Event()
         self._checkpointer: threading.Thread | None = None
 
@@ -64,18 +67,28 @@ class Store:
         """One transaction that changes things. Not to be nested: the second would wait for the first."""
         if not self.is_sqlite:
             with self._explained(), self._writer.begin() as conn:
+                conn.info.pop(ENQUEUED, None)
                 yield conn
+                enqueued = conn.info.pop(ENQUEUED, None)
+            self._tell(enqueued)
             return
         with self._take_turn(), self._explained():
             conn = self._take_write_connection()
+            conn.info.pop(ENQUEUED, None)  # of one that was rolled back
             try:
                 with conn.begin():
                     yield conn
             except exc.DBAPIError:  # whatever it left behind: the next one begins with a new connection
                 self._drop_write_connection()
                 raise
+            enqueued = conn.info.pop(ENQUEUED, None)
+        self._tell(enqueued)
         if self._checkpointer is None:
             self._start_checkpointer()
+
+    def _tell(self, enqueued: set[str] | None) -> None:
+        if enqueued and self.on_enqueued is not None:
+            self.on_enqueued(enqueued)
 
     def _take_write_connection(self) -> sa.Connection:
         """The one that writes; to take one from the pool each time costs as much as a small transaction."""

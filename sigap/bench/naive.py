@@ -1,8 +1,8 @@
 """The naive gateway to compare with: paho-mqtt, sqlite3, and a commit for each alarm before its receipt.
 
-What anybody would write first, and durable: `python -m sigap.bench.naive PORT DATABASE [POLICE_URL]`. It does the work of
-gateway/ingest for alarms that are new, with SQL of its own: the device is looked up, its frame opened and checked
-against the replay window, and the same rows are written. Only the key comes from the load itself.
+What anybody would write first, and durable: `python -m sigap.bench.naive PORT DATABASE [POLICE_URL]`. It does the
+work of gateway/ingest for alarms that are new, with SQL of its own: the device is looked up, its frame opened and
+checked against the replay window, and the same rows are written. Only the key comes from the load itself.
 """
 
 from __future__ import annotations

@@ -96,7 +96,10 @@ def test_the_checker_sends_a_test_alarm_and_ends_it(kind: str, tmp_path: Path) -
         assert {each["event"] for each in heard(log)} == {"NULL", "Nri1/RX1"}
         assert "the person's light would say so" in said["verdict"]
     if kind == "cap":
-        assert [each["status"] for each in heard(log)] == ["Test", "Test"]  # once a run: an end is told only of what was kept
+        assert [each["status"] for each in heard(log)] == [
+            "Test",
+            "Test",
+        ]  # once a run: an end is told only of what was kept
         assert "never counts" in said["verdict"]
 
 

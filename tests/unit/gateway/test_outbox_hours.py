@@ -100,11 +100,21 @@ def test_a_destination_that_hangs_for_three_hours_costs_the_others_nothing(store
             with store.read() as conn:
                 (late,) = amiss.listed(conn, loop.clock_us(), outbox.deadlines)
             assert (late["destination"], late["pending"], late["late"], late["dead"]) == ("backend:hung", 90, True, 0)
+            # It is back, and the first thing that it is told is the alarm of this very moment.
+            with store.write() as conn:
+                add_incident(conn, "just-now")
+            made.append(enqueue(store, "backend:hung", "just-now", now_us=loop.clock_us()))
+            probe = hung.attempts[-1].id  # perhaps under way
             may.set()
             before = loop.now
-            while len(hung.done) < 90:
+            while len(hung.done) < 91:
                 await asyncio.sleep(0.1)
             assert loop.now - before < 60
+            # What is late comes after it, the newest first, and says so.
+            assert [each for each in hung.done if each != probe] == [each for each in made[::-1] if each != probe]
+            late = {each.id: each.late_s(loop.clock_us()) for each in hung.attempts}
+            assert late[made[-1]] is None
+            assert late[made[0]] >= 3 * HOUR_S
             assert set(hung.done) == set(made)
             # The same id at every attempt, and no delivery was forgotten, however long it hung.
             assert {each.id for each in hung.attempts} == set(made)
