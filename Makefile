@@ -35,9 +35,10 @@ test: .venv/.ready .venv/.browser ## every test, in parallel (PYTEST_ARGS="-k na
 soak: .venv/.ready ## minutes of drawn faults, a hundred boards, stories, killed parts, crowds; 20 minutes at most
 	@SIGAP_SOAK_S=$${SIGAP_SOAK_S:-240} timeout 1200 $(BIN)/python -m pytest -q -s tests/soak
 
-bench: .venv/.ready ## press to receipt at 10 to 10,000 alarms/s, beside others; writes docs/performance.md (six minutes)
+bench: .venv/.ready ## press to receipt at 10 to 10,000 alarms/s, beside others; writes docs/performance.md (eight minutes)
 	@bash sigap/bench/node_red/install.sh build/bench/node-red
 	@$(BIN)/sigap bench --docs docs $(BENCH_ARGS)
+	@$(BIN)/sigap bench --webhook --docs docs
 
 sim: .venv/.ready ## open the panel: virtual buttons in the browser
 	@$(BIN)/sigap sim --dir $(RUN_DIR) --open

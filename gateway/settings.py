@@ -213,8 +213,17 @@ def load_settings(path: Path | str = DEFAULT_PATH, environment: Mapping[str, str
     for number, backend in enumerate(settings.backends, 1):
         if lacking := backend.lacks():
             raise Problem(f"{path}: [[backends]] number {number} lacks {lacking}", f"Set it in {path}", USAGE)
+    settings = settings.model_copy(update={"backends": tuple(_placed(each, path) for each in settings.backends)})
     settings._file, settings._folder, settings._origins = path.absolute(), path.absolute().parent, origins
     return settings
+
+
+def _placed(backend: Any, path: Path) -> Any:
+    """With its ca_file absolute: a relative one is seen from the settings file's folder."""
+    asked = getattr(backend, "ca_file", "")
+    if not asked:
+        return backend
+    return backend.model_copy(update={"ca_file": str((path.absolute().parent / Path(asked).expanduser()).absolute())})
 
 
 def _read(path: Path) -> dict[str, Any]:

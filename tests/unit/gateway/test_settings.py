@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gateway.backend_settings import WebhookSettings
+from gateway.backend_settings import KINDS, WebhookSettings
 from gateway.commands.config import config
 from gateway.settings import MASK, SECTIONS, Settings, load_settings, models, says
 from gateway.settings_example import example, write_example
@@ -239,6 +240,21 @@ def test_each_kind_of_backend_says_what_it_needs(file: Path, written: str, said:
         load(file, f"[[backends]]\nname = 'police'\n{written}\n")
     assert said in problem.value.what
     assert problem.value.todo.startswith(todo)
+
+
+def test_the_examples_of_the_page_are_settings(file: Path):
+    """docs/backends.md shows one of each kind."""
+    page = (settings_page.PAGE.parent / "backends.md").read_text(encoding="utf-8")
+    (example_,) = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)
+    found = load(file, example_.replace("whsec_...", SECRET).replace('"..."', '"pintu"')).backends
+    assert [each.kind for each in found] == list(KINDS)
+    assert [each.receives for each in found] == [True, True, False, True]
+
+
+def test_an_authority_is_found_beside_the_settings(file: Path):
+    more = "kind = 'mqtt'\nhost = 'h'\nca_file = 'tls/ca.pem'"
+    (found,) = load(file, f"[[backends]]\nname = 'police'\n{more}\n").backends
+    assert found.ca_file == str(file.absolute().parent / "tls" / "ca.pem")
 
 
 def test_a_variable_gives_a_backend_its_kind(file: Path):
