@@ -300,6 +300,25 @@ def test_what_could_not_be_told_and_why(url: str, store: Store, incident: str) -
     assert text.count("relative:1") == 1  # what is under way is no news
 
 
+def test_each_police_system_has_its_line_and_its_words_stay_text(url: str, store: Store, incident: str) -> None:
+    """Whatever a far side sends: as its reference, as its error, as what it says of a stage."""
+    book = Book(["police", "arc"], "test")
+    failed = enqueue(store, "backend:arc", incident)
+    with store.write() as conn:
+        values = {"attempts": 3, "last_error": f"it answered 500: {MARKUP}"}
+        conn.execute(deliveries.update().where(deliveries.c.id == failed).values(**values))
+        book.record_stage(conn, incident, "accepted", "backend:police", {"reference": MARKUP}, now_us())
+        said = {"unit": MARKUP, "note": MARKUP}
+        book.record_stage(conn, incident, "dispatched", "backend:police", said, now_us())
+    text = in_as(url, "Ani").ask("GET", f"/incidents/{incident}")[1]
+    assert MARKUP not in text
+    lines = re.findall(r'<li data-backend="(\w+)" data-state="(\w+)">(.*?)</li>', text, re.S)
+    assert [(name, state) for name, state, _ in lines] == [("arc", "waiting"), ("police", "accepted")]
+    assert "it answered 500: &lt;script&gt;" in lines[0][2]
+    assert "&lt;script&gt;" in lines[1][2]
+    assert "unit berangkat" in lines[1][2]
+
+
 def test_the_live_line(url: str, store: Store, incident: str) -> None:
     ani = in_as(url, "Ani")
     _, text, headers = ani.ask("GET", "/live?seen=0")

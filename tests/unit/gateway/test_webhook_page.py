@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 
 from gateway.backend_settings import WebhookSettings
 from gateway.backends.webhook import POLICY, WebhookBackend
-from gateway.inbound.callbacks import routes
+from gateway.inbound.callbacks import BURST, MOST_A_SECOND, routes
 from gateway.inbound.status_event import StatusData
 from gateway.incidents.book import Book
 from gateway.incidents.cloudevents import TYPES, UPDATED_TYPE
@@ -31,6 +31,7 @@ from gateway.outbox.breaker import OPEN_AFTER, PROBE_EVERY_S
 from gateway.outbox.port import Delivery
 from gateway.registry.devices import add_device, get_device
 from gateway.registry.people import add_owner
+from gateway.settings import load_settings
 from gateway.store.engine import Store
 from gateway.store.schema import deliveries, incidents
 from panic_wire.frames import ALARM, Alarm, Cancel, Header
@@ -120,6 +121,20 @@ def test_the_example_of_a_cancel_is_what_the_gateway_sends(store: Store) -> None
         assert f"`{kind}`" in page
     assert f"within {SITE_RADIUS_M} metres of each other" in page
     assert f"{MOVE_TELLS_M} metres or more" in page
+
+
+def test_the_settings_shown_are_settings(tmp_path: Path) -> None:
+    path = tmp_path / "sigap.toml"
+    path.write_text(blocks("toml")[0].replace("whsec_...", SECRET))
+    (found,) = load_settings(path, {}).backends
+    assert isinstance(found, WebhookSettings)
+    shown = set(re.findall(r"^(\w+) =", blocks("toml")[0], re.M))
+    later = {"receives", "next_secret", "next_callback_secret"}
+    assert shown == set(WebhookSettings.model_fields) - later
+    page = PAGE.read_text(encoding="utf-8")
+    for name in later - {"receives"}:  # of which backends.md tells
+        assert f"`{name}`" in page
+    assert f"more than {MOST_A_SECOND} a second, or {BURST} at once" in page
 
 
 def test_the_figures_are_those_of_the_code() -> None:
