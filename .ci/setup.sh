@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up this checkout: .venv with the locked dependencies, Mosquitto on the system where it is missing.
-# `setup.sh browser` installs Chromium and faketime instead, which only tests and pictures need.
+# `setup.sh browser` installs Chromium, faketime and PostgreSQL instead, which only tests and pictures need.
 # Safe to run again; a second run with nothing to do takes a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,6 +44,13 @@ if [ "${1:-}" = browser ]; then
     if command -v apt-get >/dev/null; then apt_install faketime
     elif command -v brew >/dev/null; then brew install --quiet libfaketime
     else fail "faketime is missing. Install it with your system's packages, then repeat."
+    fi
+  fi
+  # Tests run the store on it, too.
+  if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null && ! command -v initdb >/dev/null; then
+    if command -v apt-get >/dev/null; then apt_install postgresql
+    elif command -v brew >/dev/null; then brew install --quiet postgresql@15
+    else fail "PostgreSQL is missing. Install it with your system's packages, then repeat."
     fi
   fi
   touch .venv/.browser

@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import secrets
+import threading
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -108,7 +109,7 @@ class Keyring:
             return False
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.made")
+            beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.{threading.get_ident()}.made")
             write_private(beside, key_text(secrets.token_bytes(KEY_BYTES)))
             try:
                 os.link(beside, self.path)  # unlike a rename, it leaves another process's key alone

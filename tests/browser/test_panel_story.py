@@ -98,6 +98,8 @@ def test_a_story_is_started_watched_steered_and_judged(chromium: Browser) -> Non
         assert at_s(page) == stood_s
         expect(page.locator("#events [data-key='broker.gone']")).to_contain_text("Broker dimatikan")
         page.click("text=English")
+        expect(row.locator("strong")).to_have_text("Sending")  # or the page that goes takes the next click with it
+        page.wait_for_selector("body[data-ready=yes][data-run]")
         page.click("[data-speed='1']")
         wait_until(lambda: at_s(page) > stood_s + 0.5, "time that goes on")
         assert at_s(page) < stood_s + 30

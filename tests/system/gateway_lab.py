@@ -96,20 +96,22 @@ class Broker:
 
 
 class GatewayProcess:
-    """`sigap gateway` as it is shipped, with its own database."""
+    """`sigap gateway` as it is shipped, with its own database: SQLite, or that of `store_url`."""
 
-    def __init__(self, folder: Path, broker: Broker) -> None:
+    def __init__(self, folder: Path, broker: Broker, store_url: str = "") -> None:
         self.folder, self.http_port = folder, free_port()
         self.config, self.log = folder / "sigap.toml", folder / "gateway.log"
+        database, _, master_key = store_url.partition("?master_key=")
         self.config.write_text(
             f'[gateway]\ndata_dir = "var"\n[broker]\nport = {broker.port}\npassword = "{PASSWORD}"\n'
-            f"[http]\nport = {self.http_port}\n"
+            f'[http]\nport = {self.http_port}\n[store]\nurl = "{database}"\n'
+            f'master_key = "{master_key}"\n'
             # A police system that is down all the time, and yet calls back.
             f'[[backends]]\nname = "police"\nurl = "http://127.0.0.1:{free_port()}/"\n'
             f'secret = "{SECRET}"\ncallback_secret = "{CALLBACK_SECRET}"\n'
         )
         self.config.chmod(0o600)
-        self.store = open_store(f"sqlite:///{folder / 'var' / 'sigap.db'}")
+        self.store = open_store(store_url or f"sqlite:///{folder / 'var' / 'sigap.db'}")
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -237,7 +239,7 @@ class Button:
     def expect(self, stage: str, activation: int, counter: int | None = None) -> None:
         """The next thing heard is this."""
         heard = self.heard.get(timeout=LIMIT_S)
-        assert heard == (stage, activation, self.counter if counter is None else counter)
+        assert heard == (stage, activation, self.counter if counter is None else counter), heard
 
     def close(self) -> None:
         self.client.disconnect()
@@ -248,10 +250,10 @@ Lab = tuple[Broker, GatewayProcess, Callable[[str], Button]]
 
 
 @contextlib.contextmanager
-def lab(folder: Path) -> Iterator[Lab]:
+def lab(folder: Path, store_url: str = "") -> Iterator[Lab]:
     """broker, gateway (not started), and a function that registers and connects a button."""
     broker = Broker(folder)
-    gateway = GatewayProcess(folder, broker)
+    gateway = GatewayProcess(folder, broker, store_url)
     buttons: list[Button] = []
 
     def button(name: str) -> Button:
