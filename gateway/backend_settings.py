@@ -11,6 +11,7 @@ from gateway.setting_types import (
     AesKey,
     CapSender,
     Dc09Account,
+    FeedPassword,
     HexNumber,
     Host,
     Identifier,
@@ -148,7 +149,7 @@ class CapSettings(_Web):
     )
     url: OptionalUrl = Field(default="", description="Where messages are POSTed; empty: only the feed has them")
     sender: CapSender = Field(description="Who we are, in its messages")
-    feed_password: Password = Field(default="", description="Opens the feed; empty: there is none", repr=False)
+    feed_password: FeedPassword = Field(default="", description="Opens the feed; empty: there is none", repr=False)
 
     def lacks(self) -> str | None:
         return None if self.url or self.feed_password else "url, feed_password or both"

@@ -96,6 +96,12 @@ def _username(text: str) -> str:
     return text
 
 
+def _feed_password(text: str) -> str:
+    if text and len(_line(text)) < 12:
+        raise ValueError
+    return text
+
+
 def _identifier(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text):
         raise ValueError
@@ -149,6 +155,9 @@ Username = Annotated[
     Says("1 to 64 letters, digits, dots, hyphens; not eight hex digits"),
 ]
 Password = Annotated[_Text, AfterValidator(_line), Says("one line, at most 200 characters", secret=True)]
+FeedPassword = Annotated[
+    _Text, AfterValidator(_feed_password), Says("one line of 12 to 200 characters, or empty", secret=True)
+]
 Url = Annotated[_Text, AfterValidator(_url), Says("an http or https URL without user name, as https://host/alarms")]
 WebhookSecret = Annotated[
     _Text, AfterValidator(_webhook_secret), Says("whsec_ and 24 to 64 bytes in base64", secret=True)

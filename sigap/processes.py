@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from sigap.problem import Problem
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a child gets when its parent dies
 FREE_PORTS = range(20_000, 32_000)
 FREE_PORT_TRIES = 100
+PORT_SHARES = 8
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 STOP_LIMIT_S = 5.0
 ENDS_WITHIN_S = 60.0  # a child that ends by itself more often than MOST_ENDS in this time is given up
@@ -34,14 +36,22 @@ def sigap_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "sigap.cli", *arguments]
 
 
+_given: deque[int] = deque(maxlen=1000)
+
+
 def free_port() -> int:
     """A TCP port of the loopback interface that nobody listens on now.
 
     Below the range from which the system takes ports for outgoing connections: there, another connection may have it
-    before who asked for it listens.
+    before who asked for it listens. For the same reason none is given twice in this process, and processes that begin
+    together choose from different ones.
     """
+    mine = FREE_PORTS[os.getpid() % PORT_SHARES :: PORT_SHARES]
     for _ in range(FREE_PORT_TRIES):
-        port = secrets.choice(FREE_PORTS)
+        port = secrets.choice(mine)
+        if port in _given:
+            continue
+        _given.append(port)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

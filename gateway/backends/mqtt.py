@@ -138,7 +138,11 @@ class MqttBackend(Destination):
                 said = self._said or f"it said nothing within {settings.timeout_s:g} s"
                 await self.close()
                 return f"{settings.host} port {settings.port} takes no session of ours: {said}"
-            return None if self._client is not None and not self._said else self._said
+            if self._said:  # it answered, and lets us do nothing: the next attempt begins anew
+                self._up.clear()
+                await self.close()
+                return f"{settings.host} port {settings.port} takes no session of ours: {self._said}"
+            return None
 
     def _new_client(self) -> paho.Client:
         loop, settings = asyncio.get_running_loop(), self._settings

@@ -183,6 +183,10 @@ class Outbox:
                 await asyncio.sleep(STORE_RETRY_S)
 
     def _take_over(self) -> None:
+        with self._store.write() as conn:  # of those that were taken out of the settings
+            for each in rows.silences(conn):
+                if self._is_unknown(each.destination):
+                    rows.set_silence(conn, each.destination, None, self._clock())
         if not self._sole:
             return
         left = 0

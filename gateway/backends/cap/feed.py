@@ -27,6 +27,7 @@ from gateway.words import DEFAULT, translator
 
 ATOM = "http://www.w3.org/2005/Atom"
 MOST_ENTRIES = 100
+WRONG_PASSWORD_S, MOST_GUESSING = 1.0, 10
 SAFE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -34,18 +35,25 @@ def routes(store: Store, backends: Iterable[CapSettings], source: str) -> list[R
     """The feed's routes, for those of `backends` that have one. source: the gateway's name."""
     opened = {each.name: each for each in backends if each.feed_password}
 
-    def let_in(request: Request) -> CapSettings | Response:
+    guessing = asyncio.Semaphore(MOST_GUESSING)
+
+    async def let_in(request: Request) -> CapSettings | Response:
         settings = opened.get(request.path_params["name"])
         if settings is None:
             return Response("there is no such feed\n", 404, SAFE, "text/plain")
         given = _password(request.headers.get("authorization", ""))
-        if not secrets.compare_digest(given.encode(), settings.feed_password.encode()):
-            headers = {**SAFE, "www-authenticate": 'Basic realm="Sigap", charset="UTF-8"'}
-            return Response("this feed has a password\n", 401, headers, "text/plain")
-        return settings
+        if secrets.compare_digest(given.encode(), settings.feed_password.encode()):
+            return settings
+        # Guessing is slow, and only so many may guess at once; who knows the password does not wait.
+        if guessing.locked():
+            return Response("too many wrong passwords\n", 429, {**SAFE, "retry-after": "2"}, "text/plain")
+        async with guessing:
+            await asyncio.sleep(WRONG_PASSWORD_S)
+        headers = {**SAFE, "www-authenticate": 'Basic realm="Sigap", charset="UTF-8"'}
+        return Response("this feed has a password\n", 401, headers, "text/plain")
 
     async def feed(request: Request) -> Response:
-        settings = let_in(request)
+        settings = await let_in(request)
         if isinstance(settings, Response):
             return settings
         told = await asyncio.to_thread(_newest, store, settings)
@@ -53,7 +61,7 @@ def routes(store: Store, backends: Iterable[CapSettings], source: str) -> list[R
         return Response(content, headers=SAFE, media_type="application/atom+xml; charset=utf-8")
 
     async def one(request: Request) -> Response:
-        settings = let_in(request)
+        settings = await let_in(request)
         if isinstance(settings, Response):
             return settings
         content = await asyncio.to_thread(_message, store, settings, request.path_params["id"])

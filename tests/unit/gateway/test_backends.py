@@ -112,6 +112,20 @@ def test_a_backend_that_does_not_answer_is_a_trouble_without_an_alarm(
     assert last == []
 
 
+def test_the_silence_of_a_backend_that_was_taken_out_ends(tmp_path: Path) -> None:
+    async def start(store: Store) -> None:
+        async with running(store, Told("backend:other", at_once)):
+            await asyncio.sleep(0.1)
+
+    with lab_store(tmp_path) as store:
+        with store.write() as conn:
+            for name in ("backend:police", "backend:other"):
+                rows.set_silence(conn, name, "no answer", NOW)
+        asyncio.run(start(store))
+        with store.read() as conn:
+            assert [each.destination for each in rows.silences(conn)] == ["backend:other"]
+
+
 def test_after_three_hours_the_newest_goes_first_and_says_that_it_is_late(tmp_path: Path) -> None:
     """Of each incident in order; and an alarm of just now does not wait behind yesterday's."""
     hours, names = 3 * 3600 * 1_000_000, [f"i{number}" for number in range(4)]

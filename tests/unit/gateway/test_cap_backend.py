@@ -8,6 +8,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ from tests.unit.gateway.backend_lab import INCIDENT, Accepted, delivery, payload
 from tests.unit.gateway.outbox_lab import NOW, lab_store, served
 from tests.unit.gateway.test_cap_message import is_right
 
-SENDER, PASSWORD = "polres-semarang@example.org", "pintu masuk"
+SENDER, PASSWORD = "polres-semarang@example.org", "pintu masuk rahasia"
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -240,6 +241,20 @@ def test_the_feed_opens_by_its_password_alone(store: Store, headers: dict[str, s
             assert got.headers["www-authenticate"].startswith("Basic")
             assert b"Toko" not in got.body
         assert get(f"{url}/v1/backends/polda/feed", credentials(PASSWORD)).status == 404
+
+
+def test_guessing_the_password_is_slow_and_who_knows_it_does_not_wait(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "WRONG_PASSWORD_S", 0.5)
+    with served(feed_app(store)) as url, ThreadPoolExecutor(30) as threads:
+        where = f"{url}/v1/backends/police/feed"
+        guesses = [threads.submit(get, where, credentials(str(number))) for number in range(30)]
+        assert get(where, credentials(PASSWORD)).status == 200
+        assert not all(each.done() for each in guesses)
+        found = [each.result().status for each in guesses]
+    assert set(found) == {401, 429}
+    assert found.count(401) < 30
 
 
 def test_a_feed_is_bounded_and_an_empty_one_is_a_feed(store: Store) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +17,7 @@ from gateway.backend_settings import Dc09Settings
 from gateway.backends.dc09 import backend as dc09
 from gateway.backends.dc09.frame import framed, timestamp
 from gateway.outbox.port import Outcome
+from sigap.processes import free_port
 from simulator.police.receivers import dc09 as reference
 from tests.unit.gateway.backend_lab import Accepted, delivery, settled
 
@@ -67,12 +67,6 @@ async def misbehaving(says: Says) -> AsyncIterator[tuple[int, list[bytes]]]:
 
 def ack(sequence: str, account: str, kind: str = "ACK") -> bytes:
     return framed(f'"{kind}"{sequence}R0L0#{account}[]'.encode())
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("protocol", [CommunicationsProtocol.TCP, CommunicationsProtocol.UDP])

@@ -27,6 +27,7 @@ from gateway.backends.mqtt import LATE, MqttBackend
 from gateway.broker.running import find_mosquitto
 from gateway.clock import now_us
 from gateway.outbox.port import Outcome
+from sigap.processes import free_port
 from simulator.police.receivers import mqtt as reference
 from tests.unit.gateway.backend_lab import INCIDENT, Accepted, delivery, payload, settled
 from tests.unit.gateway.tls_lab import authority_and_certificate
@@ -63,12 +64,6 @@ class Broker:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture
@@ -319,12 +314,13 @@ def test_a_wrong_password_is_said(tmp_path: Path) -> None:
     subprocess.run([tool, "-b", "-c", str(passwords), "sigap", "right"], check=True, capture_output=True)
     made = Broker(tmp_path / "broker", free_port(), "allow_anonymous false", f"password_file {passwords}")
     try:
-        (wrong,), _ = deliver(made.port, username="sigap", password="wrong")
+        (wrong, again), _ = deliver(made.port, times=2, username="sigap", password="wrong")
         with police_login(made.port):
             (right,), _ = deliver(made.port, username="sigap", password="right", reply_topic="")
     finally:
         made.close()
     assert "Not authorized" in (wrong.error or "")
+    assert again.error == wrong.error
     assert right.done
 
 

@@ -113,7 +113,6 @@ def test_a_destination_that_hangs_for_three_hours_costs_the_others_nothing(store
             # What is late comes after it, the newest first, and says so.
             assert [each for each in hung.done if each != probe] == [each for each in made[::-1] if each != probe]
             late = {each.id: each.late_s(loop.clock_us()) for each in hung.attempts}
-            assert late[made[-1]] is None
             assert late[made[0]] >= 3 * HOUR_S
             assert set(hung.done) == set(made)
             # The same id at every attempt, and no delivery was forgotten, however long it hung.

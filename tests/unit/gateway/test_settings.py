@@ -231,6 +231,11 @@ def test_file_that_cannot_be_read(tmp_path: Path):
         ("kind = 'dc09'\nhost = 'h'\nport = 5\nacount = '12'", "has the unknown key acount", "Did you mean account"),
         ("kind = 'mqtt'\nhost = 'h'\ntopic = 'a/#'", "topic must be an MQTT topic without + and #", "Correct it in"),
         ("kind = 'cap'\nsender = 'a b'", "sender must be letters", "Correct it in"),
+        (
+            "kind = 'cap'\nsender = 'a'\nfeed_password = 'short'",
+            "feed_password must be one line of 12",
+            "Correct it in",
+        ),
         ("kind = 'cap'\nsender = 'a'", "[[backends]] number 1 lacks url, feed_password or both", "Set it in"),
         ("kind = 5", "[[backends]] number 1 kind must be", "Correct it in"),
     ],
@@ -246,7 +251,7 @@ def test_the_examples_of_the_page_are_settings(file: Path):
     """docs/backends.md shows one of each kind."""
     page = (settings_page.PAGE.parent / "backends.md").read_text(encoding="utf-8")
     (example_,) = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)
-    found = load(file, example_.replace("whsec_...", SECRET).replace('"..."', '"pintu"')).backends
+    found = load(file, example_.replace("whsec_...", SECRET).replace('"..."', '"pintu masuk rahasia"')).backends
     assert [each.kind for each in found] == list(KINDS)
     assert [each.receives for each in found] == [True, True, False, True]
 
