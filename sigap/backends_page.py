@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gateway.backends.dc09.codes import EVENTS
+from gateway.backends.dc09.codes import EVENTS, TROUBLES, trouble_event
 from gateway.backends.kinds import KINDS
 from gateway.backends.quality import MISBEHAVIOURS, Quality
 
@@ -32,7 +32,9 @@ def tables() -> str:
         cells = [_cell(kind.quality, name) for kind in KINDS.values()]
         lines.append(f"| **{name}**: {means} | {' | '.join(cells)} |")
     lines += ["", "## DC-09 codes", "", "| SIA (DC-03) | Contact ID | means |", "|---|---|---|"]
-    lines += [f"| `{each.sia}` | `{each.cid}` | {each.means} |" for each in EVENTS]
+    pairs = [each for pair in TROUBLES.values() for each in pair] + [trouble_event("", each) for each in (True, False)]
+    listed = dict.fromkeys([*EVENTS, *pairs])
+    lines += [f"| `{each.sia}` | `{each.cid}` | {each.means} |" for each in listed]
     return "\n".join(lines)
 
 

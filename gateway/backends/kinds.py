@@ -37,7 +37,7 @@ class Kind:
 
 KINDS = {
     "webhook": Kind(lambda each, by: webhook.WebhookBackend(each, by.accept), webhook.POLICY, webhook.QUALITY),
-    "dc09": Kind(lambda each, by: dc09.Dc09Backend(each, by.accept), dc09.POLICY, dc09.QUALITY),
+    "dc09": Kind(lambda each, by: dc09.Dc09Backend(each, by.accept, store=by.store), dc09.POLICY, dc09.QUALITY),
     "cap": Kind(lambda each, by: cap.CapBackend(each, by.accept, by.store), cap.POLICY, cap.QUALITY),
     "mqtt": Kind(lambda each, by: mqtt.MqttBackend(each, by.accept, by.source), mqtt.POLICY, mqtt.QUALITY),
 }

@@ -200,6 +200,15 @@ silences = sa.Table(  # destinations that do not answer when they are supervised
     sa.Column("error", sa.Text, nullable=False),
 )
 
+told_troubles = sa.Table(  # of devices, that a backend was told of and not yet of their end
+    "told_troubles",
+    metadata,
+    sa.Column("destination", sa.Text, primary_key=True),
+    sa.Column("device_id", sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("told_at", sa.BigInteger, nullable=False),
+)
+
 troubles = sa.Table(  # what a device says is wrong with it; one row from its beginning to its end
     "troubles",
     metadata,

@@ -66,6 +66,7 @@ def opened(chromium: Browser, stories: Stories, language: str = "en") -> Iterato
 
 
 def start(page: Page, name: str, speed: str) -> None:
+    page.wait_for_selector(".scenarios[data-ready=yes]")
     page.select_option("#speed", speed)
     page.click(f"[data-scenario='{name}']")
     page.wait_for_selector("body[data-ready=yes][data-run]")

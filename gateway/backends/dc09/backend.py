@@ -12,6 +12,8 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from gateway.backend_settings import Dc09Settings
 from gateway.backends.accepting import Accept
 from gateway.backends.dc09 import codes
@@ -21,6 +23,9 @@ from gateway.backends.quality import Quality
 from gateway.clock import Clock, now_us
 from gateway.outbox.port import Delivery, Destination, Outcome, Report
 from gateway.outbox.retry import RetryPolicy
+from gateway.store.engine import Store
+from gateway.supervision import telling
+from panic_wire.topics import device_name
 
 log = logging.getLogger("sigap.backends")
 
@@ -28,6 +33,7 @@ POLICY = RetryPolicy()
 RETURN_S = 30.0  # on the backup, the primary is tried again after so long
 MOST_SEQUENCES = 1_000  # deliveries whose number is remembered, so that each try of one has the same
 LAST_SEQUENCE = 9999  # 5.4.2: 0001 to 9999, then 0001 again
+TROUBLES_EVERY_S = 10.0
 SKEW_WORTH_SAYING_S = 5.0
 MOST_SKEW_S = 86_400.0
 NULL_ACCOUNT = "000"  # where no account is set: supervision is of this gateway, not of a device
@@ -46,7 +52,10 @@ class Dc09Backend(Destination):
         clock: Clock = now_us,
         policy: RetryPolicy = POLICY,
         return_s: float = RETURN_S,
+        store: Store | None = None,
+        troubles_every_s: float = TROUBLES_EVERY_S,
     ) -> None:
+        self._store, self._troubles_every_s = store, troubles_every_s
         self.prefix, self.policy = f"backend:{settings.name}", policy
         self._settings, self._accept, self._clock, self._return_s = settings, accept, clock, return_s
         self._key = bytes.fromhex(settings.key) if settings.key else None
@@ -88,7 +97,50 @@ class Dc09Backend(Destination):
         return Outcome(done=True, reached=True, effect=effect)
 
     async def attend(self, report: Report) -> None:
-        """Supervise: a NULL message (5.4.1) whenever nothing was answered for the interval."""
+        """Supervise the line, and tell the receiver of buttons' troubles."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._supervise(report))
+            group.create_task(self._tell_troubles())
+
+    async def _tell_troubles(self) -> None:
+        """Each beginning and each end until it is acknowledged. Alarms go before: they need not wait for these."""
+        store = self._store
+        while store is not None:
+            await asyncio.sleep(self._troubles_every_s)
+            try:
+                for change in await asyncio.to_thread(self._untold, store):
+                    if not await self._told(change):
+                        break  # the receiver is away, or does not understand: again with the next look
+                    await asyncio.to_thread(self._remember, store, change)
+            except SQLAlchemyError as error:
+                log.error("%s: troubles cannot be read or kept: %s", self.prefix, error)
+
+    def _untold(self, store: Store) -> list[telling.Change]:
+        with store.read() as conn:
+            return telling.untold(conn, self.prefix)
+
+    def _remember(self, store: Store, change: telling.Change) -> None:
+        with store.write() as conn:
+            telling.was_told(conn, self.prefix, change, self._clock())
+
+    async def _told(self, change: telling.Change) -> bool:
+        """Whether the receiver took it: also when it has no use for it (DUH), which would not change."""
+        event = codes.trouble_event(change.name, change.began)
+        kind, to, number = self._settings.code, self._address(device_name(change.device_id)), self._next()
+        block = codes.data_block(kind, to.account, event)
+        extended = codes.of_trouble(change.name, change.device_name, None if change.at is None else change.at / 1e6)
+        try:
+            answer = await self._exchange(
+                lambda at_s: message(kind, number, to, block, extended, at_s, self._key), number, to.account
+            )
+        except LineError:
+            return False
+        if answer.kind == "DUH":
+            log.warning("%s does not understand %s of %s (DUH)", self.prefix, event.sia, change.device_name)
+        return answer.kind != "NAK"
+
+    async def _supervise(self, report: Report) -> None:
+        """A NULL message (5.4.1) whenever nothing was answered for the interval."""
         every_s = self._settings.supervise_s
         loop = asyncio.get_running_loop()
         while every_s:
@@ -194,6 +246,7 @@ QUALITY = Quality(
         "a try has its delivery's sequence number again, so that a receiver can tell a repetition",
         "a backup receiver is tried at once; the primary again after 30 s",
         "a NAK sets our stamps to the receiver's clock and is tried again at once",
+        "troubles of buttons that last (low battery, stuck, silent) are told, and their ends, each until the ACK",
         "a receiver that does not answer NULL messages is a trouble on the desk, without an alarm",
     ),
     tested={

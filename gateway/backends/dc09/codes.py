@@ -34,6 +34,17 @@ CANCEL = Event("OC", "1406", "cancel: the person says that it was a mistake; not
 TEST = Event("RX", "1601", "manual test")
 OVER = Event("PR", "3120", "panic restoral: the incident was closed")
 OVER_SILENT = Event("HR", "3122", "hold-up restoral: the incident was closed")
+# Troubles of buttons: (when it begins, when it ends), by the name of its kind.
+_SERVICE = Event("YX", "1300", "service required"), Event("YZ", "3300", "service completed")
+_TAMPER = Event("TA", "1144", "tamper"), Event("TR", "3144", "tamper restoral")
+TROUBLES = {
+    "silent": (Event("YC", "1350", "the button is gone from the network"), Event("YK", "3350", "it is back")),
+    "network": (Event("YS", "1350", "communications trouble"), Event("YK", "3350", "communications restoral")),
+    "battery_low": (Event("YT", "1302", "battery trouble"), Event("YR", "3302", "battery restoral")),
+    "button_stuck": (Event("PT", "1380", "panic trouble: button stuck"), Event("PJ", "3380", "panic trouble restore")),
+    "tamper": _TAMPER,
+    "site_moved": _TAMPER,
+}
 EVENTS = (PANIC, SILENT, DURESS, CANCEL, TEST, OVER, OVER_SILENT)
 
 # A position has no code of its own: the alarm is sent again with the new place in it.
@@ -52,6 +63,18 @@ def event_of(data: dict[str, Any]) -> Event | None:
     if change in _AGAIN:
         return SILENT if data["silent"] else PANIC
     return None
+
+
+def trouble_event(name: str, began: bool) -> Event:
+    """The event of a trouble's beginning or end; what has no code of its own wants service."""
+    begin, end = TROUBLES.get(name, _SERVICE)
+    return begin if began else end
+
+
+def of_trouble(name: str, device_name: str, began_at_s: float | None) -> tuple[str, ...]:
+    """Extended data of a trouble, without brackets."""
+    time = () if began_at_s is None else ("H" + timestamp(began_at_s).removeprefix("_"),)
+    return (*time, f"I{plain(f'{device_name}, {name}')}")
 
 
 def data_block(kind: str, account: str, event: Event) -> str:

@@ -31,3 +31,5 @@ for (const button of document.querySelectorAll("[data-scenario]")) {
     if (answer) location.assign(`/stories/${answer.id}`);
   });
 }
+// Until now a click started nothing.
+for (const section of document.querySelectorAll(".scenarios")) section.dataset.ready = "yes";

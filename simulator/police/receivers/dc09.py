@@ -13,6 +13,7 @@ from typing import Any, cast
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 MOST_BYTES = 2048
+PORT_TRIES = 20  # for any free one
 BEHIND_S, AHEAD_S = 40, 20  # a timestamp may be so far from ours (5.5.1.9)
 _FRAME = re.compile(
     rb"\n(?P<crc>[0-9A-F]{4})(?P<length>[0-9A-F]{4})"
@@ -34,10 +35,23 @@ class Receiver:
     async def listen(self, host: str, port: int) -> int:
         """Begin; returns the port, which is one for both."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        for left in reversed(range(1 if port else PORT_TRIES)):
+            try:
+                return await self._listen(host, port, family)
+            except OSError:  # a port that is free for TCP may be taken for UDP
+                if left == 0:
+                    raise
+        raise AssertionError
+
+    async def _listen(self, host: str, port: int, family: socket.AddressFamily) -> int:
         server = await asyncio.start_server(self._serve, host, port, family=family, limit=MOST_BYTES)
         port = server.sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: _Datagrams(self.answer), (host, port), family=family)
+        try:
+            await loop.create_datagram_endpoint(lambda: _Datagrams(self.answer), (host, port), family=family)
+        except OSError:
+            server.close()
+            raise
         return port
 
     def answer(self, frame: bytes) -> bytes | None:

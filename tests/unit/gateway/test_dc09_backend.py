@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +18,12 @@ from gateway.backend_settings import Dc09Settings
 from gateway.backends.dc09 import backend as dc09
 from gateway.backends.dc09.frame import framed, timestamp
 from gateway.outbox.port import Outcome
+from gateway.supervision import troubles
+from panic_wire.frames import BATTERY_LOW, BUTTON_STUCK, TROUBLE, Header, Trouble
 from sigap.processes import free_port
 from simulator.police.receivers import dc09 as reference
 from tests.unit.gateway.backend_lab import Accepted, delivery, settled
+from tests.unit.gateway.outbox_lab import DEVICE, NOW, lab_store
 
 KEY = "000102030405060708090A0B0C0D0E0F"
 
@@ -300,3 +304,57 @@ def test_what_a_receiver_has_no_code_for_is_not_sent() -> None:
             return await made.deliver(delivery(change="acknowledged"))
 
     assert asyncio.run(run()).done
+
+
+def test_troubles_are_told_when_they_begin_and_when_they_end(tmp_path: Path) -> None:
+    """Until they are acknowledged, also over a restart; and each once."""
+
+    def trouble(kind: int, counter: int, *, ended: bool = False) -> None:
+        with store.write() as conn:
+            header = Header(TROUBLE, 0, DEVICE, 1, counter)
+            said = Trouble(kind, ended=ended)
+            troubles.take(conn, DEVICE, header, said, NOW + counter, lambda known: known[1] < counter)
+
+    async def run() -> list[list[tuple[str, str]]]:
+        heard: list[dict[str, Any]] = []
+        seen: list[list[tuple[str, str]]] = []
+        receiver = reference.Receiver(heard.append)
+        port = await receiver.listen("127.0.0.1", 0)
+
+        async def told(number: int) -> None:
+            """By a backend that begins anew; its first look and two more."""
+            made = dc09.Dc09Backend(
+                settings(port, supervise_s=0, timeout_s=0.2), Accepted(), store=store, troubles_every_s=0.05
+            )
+            attending = asyncio.create_task(made.attend(nothing))
+            for _ in range(100):
+                await asyncio.sleep(0.02)
+                if len(heard) >= number:
+                    break
+            await asyncio.sleep(0.15)
+            attending.cancel()
+            await made.close()
+            seen.append(sorted((each["event"], each["extended"][-1]) for each in heard))
+            heard.clear()
+
+        trouble(BATTERY_LOW, 1)
+        trouble(BUTTON_STUCK, 2)
+        receiver.behave = "silent"
+        await told(1)
+        receiver.behave = ""
+        await told(2)
+        trouble(BATTERY_LOW, 3, ended=True)
+        await told(1)
+        await told(0)
+        return seen
+
+    async def nothing(_error: str | None) -> None:
+        return
+
+    with lab_store(tmp_path) as store:
+        silent, begun, ended, after = asyncio.run(run())
+    assert {event for event, _ in silent} <= {"Nri1/YT1", "Nri1/PT1"}
+    assert silent
+    assert begun == [("Nri1/PT1", "Ishop-1, button_stuck"), ("Nri1/YT1", "Ishop-1, battery_low")]
+    assert ended == [("Nri1/YR1", "Ishop-1, battery_low")]
+    assert after == []

@@ -40,7 +40,10 @@ def test_crc_is_arc(text: bytes, crc: int) -> None:
     assert crc16(text) == crc == receiver._crc(text)
 
 
-@pytest.mark.parametrize("event", codes.EVENTS, ids=lambda event: event.means)
+TROUBLES = [codes.trouble_event(name, began) for name in (*codes.TROUBLES, "other") for began in (True, False)]
+
+
+@pytest.mark.parametrize("event", [*codes.EVENTS, *dict.fromkeys(TROUBLES)], ids=lambda event: event.means)
 @pytest.mark.parametrize(
     "key", [None, *(b"0123456789ABCDEF" + bits for bits in (b"", b"01234567", b"0123456789ABCDEF"))]
 )
@@ -56,6 +59,7 @@ def test_an_independent_decoder_reads_every_event(kind: str, key: bytes | None, 
     else:
         assert (f"{read.event_qualifier}{read.event_type}", read.partition, read.ri) == (event.cid, "01", "001")
     assert read.x_data == "H21:14:00,11-23-2026"
+    assert read.sia_code is not None  # its own table of SIA and of Contact ID knows it
 
 
 def test_supervision_is_null() -> None:
