@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -18,8 +17,8 @@ from gateway.backends.cap import message as cap
 from gateway.inbound import callbacks
 from gateway.inbound.status_event import StatusEvent
 from gateway.incidents.event_models import IncidentEvent
+from sigap.generated import ROOT, write_or_check
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "api"
 VERSION = "1.0.0"
 TITLE = "Sigap: panic buttons to police systems"
@@ -281,15 +280,7 @@ def text(name: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """0; with --check 1 when a file differs from what the models make."""
-    for name in MADE:
-        path = FOLDER / name
-        if arguments != ["--check"]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text(name), encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text(name):
-            print(f"sigap: {path.relative_to(ROOT)} is not what its source makes. Run `make generate`.")
-            return 1
-    return 0
+    return write_or_check({FOLDER / name: text(name) for name in MADE}, arguments)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ python -m sigap.backends_page --check    exit 1 when they differ
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from gateway.backends.dc09.codes import EVENTS, TROUBLES, trouble_event
 from gateway.backends.kinds import KINDS
 from gateway.backends.quality import MISBEHAVIOURS, Quality
+from sigap.generated import ROOT, between, write_or_check
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "backends.md"
 BEGIN, END = "<!-- kinds: made by `make generate` -->", "<!-- end of kinds -->"
 
@@ -48,19 +47,12 @@ def _cell(quality: Quality, misbehaviour: str) -> str:
 
 def text() -> str:
     """What the page should hold."""
-    head, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    return f"{head}{BEGIN}\n\n{tables()}\n\n{END}{rest.split(END)[1]}"
+    return between(PAGE, BEGIN, END, tables())
 
 
 def main(arguments: list[str]) -> int:
     """0; with --check 1 when the page differs from what its sources make."""
-    made = text()
-    if arguments != ["--check"]:
-        PAGE.write_text(made, encoding="utf-8")
-    elif PAGE.read_text(encoding="utf-8") != made:
-        print(f"sigap: {PAGE.relative_to(ROOT)} is not what its source makes. Run `make generate`.")
-        return 1
-    return 0
+    return write_or_check({PAGE: text()}, arguments)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 from pydantic import BaseModel
 
 from gateway.backend_settings import DEFAULT_KIND, KINDS, Backend
 from gateway.settings import SECTIONS, models, says
+from sigap.generated import ROOT, between, write_or_check
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "administrator.md"
 BEGIN, END = "<!-- settings: made by `make generate` -->", "<!-- end of settings -->"
 
@@ -49,19 +48,12 @@ def _row(model: type[BaseModel], key: str) -> str:
 
 def text() -> str:
     """What the page should hold."""
-    head, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    return f"{head}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+    return between(PAGE, BEGIN, END, table())
 
 
 def main(arguments: list[str]) -> int:
     """0; with --check 1 when the page differs from what the schema makes."""
-    made = text()
-    if arguments != ["--check"]:
-        PAGE.write_text(made, encoding="utf-8")
-    elif PAGE.read_text(encoding="utf-8") != made:
-        print(f"sigap: {PAGE.relative_to(ROOT)} is not what its source makes. Run `make generate`.")
-        return 1
-    return 0
+    return write_or_check({PAGE: text()}, arguments)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 from sigap.bench import accepted, plan
 from sigap.bench.peers import NAIVE, NODE_RED, SIGAP, SUBSCRIBER, WORK
+from sigap.generated import between
 
 BEGIN, END = "<!-- bench: written by `make bench` -->", "<!-- end of bench -->"
 ACCEPTED_BEGIN, ACCEPTED_END = "<!-- webhook: written by `make bench` -->", "<!-- end of webhook -->"
@@ -69,11 +70,7 @@ def write_docs(document: dict[str, Any], docs: Path) -> None:
 def write_section(docs: Path, text: str, begin: str, end: str) -> None:
     """Put `text` between two marks of the page."""
     page = docs / PAGE
-    before, found, rest = page.read_text().partition(begin)
-    _, ended, after = rest.partition(end)
-    if not found or not ended:
-        raise ValueError(f"{page} lacks the marks of the bench")
-    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+    page.write_text(between(page, begin, end, text), encoding="utf-8")
 
 
 def picture(document: dict[str, Any]) -> str:

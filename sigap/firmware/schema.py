@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from sigap.generated import ROOT, between, write_or_check
+
 SOURCE = ROOT / "firmware" / "panic" / "schema.py"
 FOR_GATEWAY = ROOT / "gateway" / "registry" / "device_settings.json"
 PAGE = ROOT / "docs" / "firmware.md"
@@ -78,23 +79,13 @@ def table() -> str:
 
 def texts() -> dict[Path, str]:
     """What the files should hold."""
-    page = PAGE.read_text(encoding="utf-8")
-    head, rest = page.split(BEGIN)
-    tail = rest.split(END)[1]
     each = ",\n".join("  " + json.dumps(row) for row in rows())
-    return {FOR_GATEWAY: f"[\n{each}\n]\n", PAGE: f"{head}{BEGIN}\n\n{table()}\n\n{END}{tail}"}
+    return {FOR_GATEWAY: f"[\n{each}\n]\n", PAGE: between(PAGE, BEGIN, END, table())}
 
 
 def main(arguments: list[str]) -> int:
     """0; with --check 1 when a file differs from what the schema makes."""
-    status = 0
-    for path, text in texts().items():
-        if arguments != ["--check"]:
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            print(f"sigap: {path.relative_to(ROOT)} is not what its source makes. Run `make generate`.")
-            status = 1
-    return status
+    return write_or_check(texts(), arguments)
 
 
 if __name__ == "__main__":
