@@ -32,15 +32,18 @@ from gateway.setting_types import (
     YesNo,
 )
 
+BACKEND = "backend:"  # a backend as a destination of the outbox and as an actor of events: backend:<name>
 CA_FILE = Field(default="", description="PEM of the authority of its certificate; empty: the system's")
 
 
 class Reach(NamedTuple):
-    """Where a connection to it goes; datagram: by UDP, so nothing can be tried without sending."""
+    """Where a connection to it goes. secure: by TLS; ca_file: as CA_FILE. datagram: by UDP, so nothing can be tried
+    without sending."""
 
     host: str
     port: int
     secure: bool = False
+    ca_file: str = ""
     datagram: bool = False
 
 
@@ -57,6 +60,11 @@ class Backend(BaseModel):
     )
     timeout_s: Seconds = Field(default=10.0, description="How long one attempt may take")
 
+    @property
+    def destination(self) -> str:
+        """Its name in the outbox."""
+        return f"{BACKEND}{self.name}"
+
     def lacks(self) -> str | None:
         """What else must be set, as a sentence; None when nothing."""
         return None
@@ -72,20 +80,25 @@ class Backend(BaseModel):
         raise NotImplementedError
 
 
-class _Web(Backend):
+class WebBackend(Backend):
+    """One that is told by HTTP."""
+
     allow_private: YesNo = Field(default=True, description="Whether url may lead to a private or loopback address")
-    ca_file: OptionalPath = Field(
-        default="", description="PEM of the authority of its certificate; empty: the system's"
-    )
+    ca_file: OptionalPath = CA_FILE
+    url: str
+
+    @property
+    def where(self) -> str:
+        return self.url
+
+    @property
+    def reach(self) -> Reach | None:
+        parts = urlsplit(self.url)
+        secure = parts.scheme == "https"
+        return Reach(parts.hostname or "", parts.port or (443 if secure else 80), secure, self.ca_file)
 
 
-def _reach(url: str) -> Reach:
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    return Reach(parts.hostname or "", parts.port or (443 if secure else 80), secure)
-
-
-class WebhookSettings(_Web):
+class WebhookSettings(WebBackend):
     """A web system: signed POSTs to it, signed status callbacks from it."""
 
     kind: Annotated[Literal["webhook"], Says("webhook")] = Field(default="webhook", description="How it is spoken to")
@@ -101,14 +114,6 @@ class WebhookSettings(_Web):
     next_callback_secret: OptionalWebhookSecret = Field(
         default="", description="Verifies them too, while the far side changes", repr=False
     )
-
-    @property
-    def where(self) -> str:
-        return self.url
-
-    @property
-    def reach(self) -> Reach:
-        return _reach(self.url)
 
 
 class Dc09Settings(Backend):
@@ -140,7 +145,7 @@ class Dc09Settings(Backend):
         return Reach(self.host, self.port, datagram=self.transport == "udp")
 
 
-class CapSettings(_Web):
+class CapSettings(WebBackend):
     """A disaster agency's feed: OASIS CAP 1.2 by POST, or fetched from us as an Atom feed."""
 
     kind: Annotated[Literal["cap"], Says("cap")] = Field(description="How it is spoken to")
@@ -160,7 +165,7 @@ class CapSettings(_Web):
 
     @property
     def reach(self) -> Reach | None:
-        return _reach(self.url) if self.url else None
+        return super().reach if self.url else None
 
 
 class MqttSettings(Backend):
@@ -170,9 +175,7 @@ class MqttSettings(Backend):
     host: Host = Field(description="The broker")
     port: Port = Field(default=8883, description="Its port")
     tls: YesNo = Field(default=True, description="Whether the connection is encrypted")
-    ca_file: OptionalPath = Field(
-        default="", description="PEM of the authority of its certificate; empty: the system's"
-    )
+    ca_file: OptionalPath = CA_FILE
     username: Annotated[Password, Says("one line, at most 200 characters, or empty")] = Field(
         default="", description="Our login there"
     )
@@ -191,7 +194,7 @@ class MqttSettings(Backend):
 
     @property
     def reach(self) -> Reach:
-        return Reach(self.host, self.port, self.tls)
+        return Reach(self.host, self.port, self.tls, self.ca_file)
 
 
 KINDS: dict[str, type[Backend]] = {

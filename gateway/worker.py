@@ -10,6 +10,7 @@ import logging
 import signal
 from zoneinfo import ZoneInfo
 
+from gateway.backend_settings import BACKEND
 from gateway.backends import kinds
 from gateway.backends.accepting import accepts
 from gateway.incidents.book import Book
@@ -24,8 +25,7 @@ from gateway.store.engine import Store, open_store
 
 log = logging.getLogger("sigap.outbox")
 
-BACKENDS = "backend:"
-APART = (BACKENDS, RELATIVES)  # what a worker serves; the way to the devices is the gateway's line to the broker
+APART = (BACKEND, RELATIVES)  # what a worker serves; the way to the devices is the gateway's line to the broker
 # No commit of another process wakes a worker: so much may be added to each step of an alarm.
 LOOK_EVERY_S = 0.1
 
@@ -46,7 +46,7 @@ def tellers(settings: Settings, store: Store, book: Book) -> list[Destination]:
 
 def deadlines(settings: Settings) -> dict[str, float]:
     """How long a delivery may wait before the desk says so, by destination: the same whoever serves it."""
-    backends = {f"{BACKENDS}{each.name}": kinds.KINDS[each.kind].policy.deadline_s for each in settings.backends}
+    backends = {each.destination: kinds.KINDS[each.kind].policy.deadline_s for each in settings.backends}
     ours = (DeviceDestination, RelativesDestination)
     return backends | {each.prefix: each.policy.deadline_s for each in ours}
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from gateway.backends import eido, mqtt, webhook
+from gateway.backends import eido, mqtt
 from gateway.backends.cap import message as cap
+from gateway.backends.exchange import LATE
 from gateway.inbound import callbacks
 from gateway.inbound.status_event import StatusEvent
 from gateway.incidents.event_models import IncidentEvent
@@ -243,7 +244,7 @@ def _signature() -> list[Json]:
 
 def _late() -> Json:
     words = "Seconds since it was written, when that is more than 20"
-    return {"name": webhook.LATE, "in": "header", "description": words, "schema": {"type": "integer"}}
+    return {"name": LATE, "in": "header", "description": words, "schema": {"type": "integer"}}
 
 
 def _answer(words: str, schema: Json) -> Json:

@@ -11,7 +11,6 @@ a reply topic is set, that is not enough to stop trying.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import ssl
 from typing import Any
@@ -24,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.backend_settings import MqttSettings
 from gateway.backends.accepting import Accept
-from gateway.backends.answers import json_object
+from gateway.backends.exchange import LATE, json_object, json_text
 from gateway.backends.quality import Quality
 from gateway.clock import Clock, now_us
 from gateway.outbox.port import Delivery, Destination, Outcome, Report
@@ -41,7 +40,6 @@ KEEP_ALIVE_S = 15
 LOOK_EVERY_S = 5.0
 NOBODY_SUBSCRIBED = 0x10
 FAILED = 0x80  # reason codes from here on are failures (4.13)
-LATE = "sigap-late-seconds"
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time")
 
 
@@ -59,7 +57,7 @@ class MqttBackend(Destination):
         policy: RetryPolicy = POLICY,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
-        self.prefix, self.policy = f"backend:{settings.name}", policy
+        self.prefix, self.policy = settings.destination, policy
         self.limit_s = settings.timeout_s * 3 + 5  # connect, the broker's answer, the reply
         self._settings, self._accept, self._clock, self._look_every_s = settings, accept, clock, look_every_s
         self._client_id = f"sigap-{source}-{settings.name}"
@@ -219,7 +217,7 @@ class MqttBackend(Destination):
             properties.ContentType, content = event["datacontenttype"], event["data"]
         if words:
             properties.UserProperty = words
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), properties
+        return json_text(content).encode(), properties
 
     def _judge(self, delivery: Delivery, body: bytes) -> Outcome:
         said = json_object(body)

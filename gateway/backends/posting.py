@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 import aiohttp
 
+from gateway.backend_settings import WebBackend
 from gateway.backends.network import PrivateAddress, PublicOnly, check_literal
 from gateway.outbox.port import Outcome
 
@@ -51,13 +52,11 @@ class Answer:
 
 
 class Poster:
-    """Connections to one URL, kept for the next POST. ca_file: an authority of its own, PEM; empty: the system's."""
+    """Connections to a backend's URL, kept for the next POST; at most `connections`."""
 
-    def __init__(
-        self, url: str, *, timeout_s: float, allow_private: bool = True, ca_file: str = "", connections: int = 8
-    ) -> None:
-        self._url, self._timeout_s, self._allow_private = url, timeout_s, allow_private
-        self._ca_file, self._connections = ca_file, connections
+    def __init__(self, settings: WebBackend, connections: int) -> None:
+        self._url, self._timeout_s, self._allow_private = settings.url, settings.timeout_s, settings.allow_private
+        self._ca_file, self._connections = settings.ca_file, connections
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer | Outcome:

@@ -8,7 +8,6 @@ EIDO document, the same bytes each time. docs/integrator.md is the page for whoe
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import UTC, datetime
 
@@ -17,7 +16,7 @@ from standardwebhooks import Webhook
 from gateway.backend_settings import WebhookSettings
 from gateway.backends import eido
 from gateway.backends.accepting import Accept
-from gateway.backends.answers import json_object
+from gateway.backends.exchange import LATE, json_object, json_text
 from gateway.backends.posting import Poster
 from gateway.backends.quality import Quality
 from gateway.clock import Clock, now_us
@@ -27,29 +26,20 @@ from gateway.outbox.retry import RetryPolicy
 log = logging.getLogger("sigap.backends")
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
-LATE = "sigap-late-seconds"
 POLICY = RetryPolicy()
 
 
 class WebhookBackend(Destination):
     """The destination "backend:<name>". `accept` is what follows when the far side says that it has accepted."""
 
-    policy = POLICY
+    concurrency = 8
 
     def __init__(
         self, settings: WebhookSettings, accept: Accept, clock: Clock = now_us, policy: RetryPolicy = POLICY
     ) -> None:
-        self.prefix = f"backend:{settings.name}"
-        self.policy = policy
-        self.concurrency = 8
+        self.prefix, self.policy = settings.destination, policy
         self.limit_s = settings.timeout_s + 5  # the poster's own limit comes first, and says more
-        self._poster = Poster(
-            settings.url,
-            timeout_s=settings.timeout_s,
-            allow_private=settings.allow_private,
-            ca_file=settings.ca_file,
-            connections=self.concurrency,
-        )
+        self._poster = Poster(settings, self.concurrency)
         self._is_eido = settings.body == "eido"
         self._signers = [Webhook(each) for each in (settings.secret, settings.next_secret) if each]
         self._accept, self._clock = accept, clock
@@ -57,7 +47,7 @@ class WebhookBackend(Destination):
     async def deliver(self, delivery: Delivery) -> Outcome:
         """One POST. 2xx: it has it, and has accepted it if the answer's JSON says {"accepted": true}."""
         content = eido.document(delivery.payload) if self._is_eido else delivery.payload
-        body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        body = json_text(content)
         answer = await self._poster.post(body.encode(), self._headers(delivery, body))
         if isinstance(answer, Outcome):
             return answer

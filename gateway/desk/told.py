@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from gateway.backend_settings import BACKEND
 from gateway.desk.times import local
 from gateway.incidents import stages
 from gateway.store.schema import deliveries
 
-BACKEND = "backend:"
 TAKES = (stages.ACCEPTED, stages.TAKEN)
 _OF_BACKENDS = (
     sa.select(

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.backend_settings import WebhookSettings
+from gateway.backend_settings import BACKEND, WebhookSettings
 from gateway.clock import Clock, now_us
 from gateway.inbound.status_event import NotAStatus, StatusEvent, parse_status
 from gateway.incidents.book import Book, UnknownIncident
@@ -160,7 +160,7 @@ def _parse(request: Request, body: bytes) -> StatusEvent:
 
 def _take(store: Store, book: Book, name: str, message_id: str, event: StatusEvent, clock: Clock) -> dict[str, Any]:
     """Record it, in one transaction with the inbox's memory that it was taken."""
-    actor, data, now = f"backend:{name}", event.data, clock()
+    actor, data, now = f"{BACKEND}{name}", event.data, clock()
     answer = {"incident": data.incident, "status": data.status, "changed": False, "repeated": False}
     try:
         with store.write() as conn:

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.backend_settings import BACKEND
 from gateway.incidents import cloudevents, merging, queries, stages
 from gateway.incidents.events import GOES_ON, UnknownIncident, record, taken_too
 from gateway.incidents.facts import age_is_minimum, fix, is_another_fix, pressed_at, tells_more
@@ -53,7 +54,7 @@ class Book:
     def __init__(self, backend_names: Iterable[str], source: str, receiving: Iterable[str] | None = None) -> None:
         self.backend_names, self.source = tuple(backend_names), source
         counting = self.backend_names if receiving is None else receiving
-        self._counting = {f"backend:{name}" for name in counting}
+        self._counting = {f"{BACKEND}{name}" for name in counting}
 
     def take_alarm(
         self,
@@ -166,7 +167,7 @@ class Book:
             record(conn, incident_id, now_us, stages.REFUSED, actor, {"stage": stage, "state": "test"})
             return False
         if stage == stages.ACCEPTED:
-            is_other = actor.startswith("backend:") and actor not in self._counting
+            is_other = actor.startswith(BACKEND) and actor not in self._counting
             if incident.accepted or is_other:
                 taken_too(conn, incident_id, actor, data, now_us)
                 return False
@@ -357,7 +358,7 @@ class Book:
     ) -> None:
         """Write one delivery for each backend but the one who told us. device: one of the incident's. other: the
         incident that it was merged with or split from."""
-        names = [name for name in self.backend_names if f"backend:{name}" != but]
+        names = [name for name in self.backend_names if f"{BACKEND}{name}" != but]
         if not names:
             return
         data = cloudevents.incident_data(conn, incident_id, device, change)
@@ -371,7 +372,7 @@ class Book:
             return cloudevents.envelope(event_id=event_id, data=data, **about)
 
         for name in names:
-            destination = f"backend:{name}"
+            destination = f"{BACKEND}{name}"
             if change in _REPLACED:
                 unsent = rows.unsent(conn, destination, incident_id, change)
                 if unsent is not None and rows.replace_unsent(conn, unsent, envelope(unsent)):

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
-from gateway.backend_settings import Backend
+from gateway.backend_settings import Backend, Reach
 from gateway.backends import kinds, sample
 from gateway.clock import now_us
+from gateway.operations.connecting import connect
 from gateway.outbox.port import Delivery, Destination, Outcome
 from gateway.outbox.rows import new_id
 from gateway.store.engine import Store
-
-SUPERVISED = ("dc09", "mqtt")
 
 
 @dataclass(frozen=True)
@@ -40,14 +37,14 @@ async def check(settings: Backend, store: Store, source: str) -> AsyncIterator[S
 
     reach = settings.reach
     if reach is not None and not reach.datagram:
-        step = await _timed("connect", asyncio.to_thread(_connect, settings, reach.host, reach.port, reach.secure))
+        step = await _timed("connect", asyncio.to_thread(_connect, reach, settings.timeout_s))
         yield step
         if not step.ok:
             return
     # A name of its own, so that a session at a broker is not the running gateway's.
     destination = kinds.make(settings, kinds.Means(accept, store, f"{source}-check"))
     try:
-        if settings.kind in SUPERVISED:
+        if type(destination).attend is not Destination.attend:  # it supervises itself
             step = await _timed("supervise", _supervised(destination, settings.timeout_s * 3))
             yield step
             if not step.ok:
@@ -69,17 +66,12 @@ async def _timed(name: str, work: Awaitable[tuple[bool, str]]) -> Step:
     return Step(name, said, round((time.perf_counter() - began) * 1000, 1), ok)
 
 
-def _connect(settings: Backend, host: str, port: int, secure: bool) -> tuple[bool, str]:
+def _connect(reach: Reach, limit_s: float) -> tuple[bool, str]:
     try:
-        with socket.create_connection((host, port), settings.timeout_s) as plain:
-            where = f"{plain.getpeername()[0]} port {port}"
-            if not secure:
-                return True, f"{where}, not encrypted"
-            context = ssl.create_default_context(cafile=getattr(settings, "ca_file", "") or None)
-            with context.wrap_socket(plain, server_hostname=host) as line:
-                return True, f"{where}, {line.version()}"
-    except (OSError, ssl.SSLError) as error:
-        return False, f"{host} port {port}: {error}"
+        address, version = connect(reach, limit_s)
+    except OSError as error:
+        return False, f"{reach.host} port {reach.port}: {error}"
+    return True, f"{address} port {reach.port}, {version or 'not encrypted'}"
 
 
 async def _supervised(destination: Destination, limit_s: float) -> tuple[bool, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.backend_settings import BACKEND
 from gateway.broker.certificates import AUTHORITY_KEY, KEY
 from gateway.broker.files import PASSWORDS
 from gateway.operations import lines
@@ -155,7 +156,7 @@ def _outbox(settings: Settings) -> Iterator[Finding]:
     for each in late[:10]:
         age = f"{(now - each.oldest_at) / 1e6:.0f} s"
         says = f"{each.pending} deliveries to {each.destination} wait, the oldest for {age}: {each.last_error}"
-        yield Finding("outbox", BAD if each.destination.startswith("backend:") else WARN, says, "See that destination")
+        yield Finding("outbox", BAD if each.destination.startswith(BACKEND) else WARN, says, "See that destination")
     if len(late) > 10:
         yield Finding("outbox", WARN, f"{len(late) - 10} more destinations have late deliveries", "See /health")
     if dead:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from gateway.broker.certificates import AUTHORITY, CERTIFICATE, NAME
+from gateway.operations.connecting import connect
 from gateway.operations.findings import BAD, OK, WARN, Finding
 from gateway.settings import Settings
 
@@ -113,17 +114,14 @@ def backends(settings: Settings) -> Iterator[Finding]:
             why = "fetches from us" if reach is None else "is told by UDP: `sigap backends check` asks it"
             yield Finding("backends", OK, f"{backend.name} {why}")
             continue
-        host, port, secure = reach.host, reach.port, reach.secure
+        host, port = reach.host, reach.port
         try:
-            with socket.create_connection((host, port), LIMIT_S) as plain:
-                if secure:
-                    context = ssl.create_default_context(cafile=getattr(backend, "ca_file", "") or None)
-                    context.wrap_socket(plain, server_hostname=host).close()
+            connect(reach, LIMIT_S)
         except OSError as error:
             todo = "See that it runs and that a firewall lets us through; alarms wait for it in the outbox"
             yield Finding("backends", BAD, f"{backend.name} cannot be reached at {host} port {port}: {error}", todo)
             continue
-        is_open = not secure and not getattr(backend, "key", "")
+        is_open = not reach.secure and not getattr(backend, "key", "")
         if is_open and host not in ("127.0.0.1", "::1", "localhost"):
             yield Finding("backends", WARN, f"{backend.name} is told without encryption", ENCRYPT[backend.kind])
         else:

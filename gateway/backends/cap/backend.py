@@ -8,7 +8,6 @@ received by the police at all (`receives`), since such an agency sends no office
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
@@ -26,8 +25,6 @@ from gateway.outbox.port import Delivery, Destination, Outcome
 from gateway.outbox.retry import RetryPolicy
 from gateway.store.engine import Store
 
-log = logging.getLogger("sigap.backends")
-
 POLICY = RetryPolicy()
 
 
@@ -39,16 +36,10 @@ class CapBackend(Destination):
     def __init__(
         self, settings: CapSettings, accept: Accept, store: Store, clock: Clock = now_us, policy: RetryPolicy = POLICY
     ) -> None:
-        self.prefix, self.policy = f"backend:{settings.name}", policy
+        self.prefix, self.policy = settings.destination, policy
         self.limit_s = settings.timeout_s + 5
         self._settings, self._accept, self._store, self._clock = settings, accept, store, clock
-        self._poster = Poster(
-            settings.url,
-            timeout_s=settings.timeout_s,
-            allow_private=settings.allow_private,
-            ca_file=settings.ca_file,
-            connections=self.concurrency,
-        )
+        self._poster = Poster(settings, self.concurrency)
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """POST it where there is an address; in the feed it is by being in the store."""

@@ -105,11 +105,11 @@ def _ends(data: dict[str, Any]) -> bool:
 
 def _newest(store: Store, settings: CapSettings) -> list[dict[str, Any]]:
     with store.read() as conn:
-        return rows.told_newest(conn, f"backend:{settings.name}", MOST_ENTRIES)
+        return rows.told_newest(conn, settings.destination, MOST_ENTRIES)
 
 
 def _message(store: Store, settings: CapSettings, delivery_id: str) -> bytes | None:
-    destination = f"backend:{settings.name}"
+    destination = settings.destination
     with store.read() as conn:
         found = rows.told_one(conn, destination, delivery_id)
         if found is None:

@@ -56,7 +56,7 @@ class Dc09Backend(Destination):
         troubles_every_s: float = TROUBLES_EVERY_S,
     ) -> None:
         self._store, self._troubles_every_s = store, troubles_every_s
-        self.prefix, self.policy = f"backend:{settings.name}", policy
+        self.prefix, self.policy = settings.destination, policy
         self._settings, self._accept, self._clock, self._return_s = settings, accept, clock, return_s
         self._key = bytes.fromhex(settings.key) if settings.key else None
         places = [(settings.host, settings.port)]
@@ -84,9 +84,7 @@ class Dc09Backend(Destination):
         if (late_s := delivery.late_s(self._clock())) is not None:
             extended = codes.marked_late(extended, late_s)
         try:
-            answer = await self._exchange(
-                lambda at_s: message(kind, number, to, block, extended, at_s, self._key), number, to.account
-            )
+            answer = await self._exchange(kind, number, to, block, extended)
         except LineError as error:
             return Outcome(done=False, error=str(error))
         if answer.kind == "NAK":
@@ -130,9 +128,7 @@ class Dc09Backend(Destination):
         block = codes.data_block(kind, to.account, event)
         extended = codes.of_trouble(change.name, change.device_name, None if change.at is None else change.at / 1e6)
         try:
-            answer = await self._exchange(
-                lambda at_s: message(kind, number, to, block, extended, at_s, self._key), number, to.account
-            )
+            answer = await self._exchange(kind, number, to, block, extended)
         except LineError:
             return False
         if answer.kind == "DUH":
@@ -152,12 +148,8 @@ class Dc09Backend(Destination):
 
     async def supervise(self) -> str | None:
         """One NULL message; None when it was answered, else why not."""
-        to = self._address(NULL_ACCOUNT)
-        number = self._next()
         try:
-            answer = await self._exchange(
-                lambda at_s: message("NULL", number, to, "", (), at_s, self._key), number, to.account
-            )
+            answer = await self._exchange("NULL", self._next(), self._address(NULL_ACCOUNT), "", ())
         except LineError as error:
             return str(error)
         return self._clocks(answer) if answer.kind == "NAK" else None
@@ -166,13 +158,16 @@ class Dc09Backend(Destination):
         for line in self._lines:
             line.hang_up()
 
-    async def _exchange(self, frame: Callable[[float], bytes], number: int, account: str) -> Answer:
+    async def _exchange(self, kind: str, number: int, to: Address, block: str, extended: tuple[str, ...]) -> Answer:
         """Primary or backup, whichever answers; once more at once, by its clock, when that says NAK."""
 
         def is_ours(answer: Answer) -> bool:
             # A NAK carries neither our number nor our account (5.5.2.2).
-            of_us = answer.sequence == f"{number:04d}" and answer.account in ("", account.upper())
+            of_us = answer.sequence == f"{number:04d}" and answer.account in ("", to.account)
             return answer.kind == "NAK" or (of_us and answer.kind in ("ACK", "DUH", "RSP"))
+
+        def frame(at_s: float) -> bytes:
+            return message(kind, number, to, block, extended, at_s, self._key)
 
         async with self._speaks:
             answer = await self._ask(frame, is_ours)

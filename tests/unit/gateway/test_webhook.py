@@ -22,9 +22,10 @@ from standardwebhooks import Webhook
 
 from gateway.backend_settings import WebhookSettings
 from gateway.backends.accepting import accepts
+from gateway.backends.exchange import LATE
 from gateway.backends.network import is_public
 from gateway.backends.posting import ANSWER_LIMIT_BYTES, retry_after_s
-from gateway.backends.webhook import LATE, WebhookBackend
+from gateway.backends.webhook import WebhookBackend
 from gateway.outbox.port import Delivery, Outcome
 from tests.unit.gateway import backend_lab
 from tests.unit.gateway.tls_lab import authority_and_certificate
