@@ -236,9 +236,14 @@ class MqttBackend(Destination):
         self._drop(said)
 
     def _lost(self, client: paho.Client, said: str) -> None:
-        if client is self._client:
-            self._up.clear()
-            self._drop(f"the connection was lost: {said}")
+        if client is not self._client:
+            return
+        said = f"the connection was lost: {said}"
+        if not self._up.is_set():  # before there was a session: whoever waits for one need not wait longer
+            self._refused(said)
+            return
+        self._up.clear()
+        self._drop(said)
 
     def _drop(self, said: str) -> None:
         for future in [*self._published.values(), *self._replies.values()]:

@@ -251,6 +251,7 @@ def test_a_broker_killed_between_message_and_reply(broker: Broker) -> None:
     async def run() -> list[Outcome]:
         async with backend(broker.port) as made:
             lost = await made.deliver(delivery())
+            await asyncio.to_thread(broker.process.wait)  # its port is closed a moment after its connections
             gone = await made.deliver(delivery())
             await asyncio.to_thread(broker.start)
             await asyncio.to_thread(back.wait, 10)
@@ -264,6 +265,18 @@ def test_a_broker_killed_between_message_and_reply(broker: Broker) -> None:
     assert (lost.error or "").startswith("the connection was lost")
     assert "no connection to 127.0.0.1" in (gone.error or "")
     assert again.done
+
+
+def test_one_that_hangs_up_before_there_is_a_session_costs_no_waiting() -> None:
+    async def run() -> Outcome:
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+        async with server, backend(server.sockets[0].getsockname()[1], timeout_s=60.0) as made:
+            async with asyncio.timeout(20):
+                return await made.deliver(delivery())
+
+    outcome = asyncio.run(run())
+    assert not outcome.done
+    assert "takes no session of ours: the connection was lost" in (outcome.error or "")
 
 
 def test_a_broker_that_hangs_is_cut_off(broker: Broker) -> None:
