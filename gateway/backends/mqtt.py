@@ -46,7 +46,7 @@ _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time")
 class MqttBackend(Destination):
     """The destination "backend:<name>". source: the gateway's name, part of the client id."""
 
-    concurrency = 8
+    concurrency, supervised = 8, True
 
     def __init__(
         self,

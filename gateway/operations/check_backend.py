@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ async def check(settings: Backend, store: Store, source: str) -> AsyncIterator[S
     # A name of its own, so that a session at a broker is not the running gateway's.
     destination = kinds.make(settings, kinds.Means(accept, store, f"{source}-check"))
     try:
-        if type(destination).attend is not Destination.attend:  # it supervises itself
+        if destination.supervised:
             step = await _timed("supervise", _supervised(destination, settings.timeout_s * 3))
             yield step
             if not step.ok:
@@ -89,10 +88,9 @@ async def _supervised(destination: Destination, limit_s: float) -> tuple[bool, s
         return False, f"no answer within {limit_s:g} s"
     finally:
         attending.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await attending
+        await asyncio.gather(attending, return_exceptions=True)
     if not first.done():
-        return True, "not supervised: its settings say so"
+        return False, f"its supervision failed: {attending.exception()}"
     error = first.result()
     return error is None, error or "it answers"
 

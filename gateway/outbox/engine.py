@@ -183,9 +183,10 @@ class Outbox:
                 await asyncio.sleep(STORE_RETRY_S)
 
     def _take_over(self) -> None:
-        with self._store.write() as conn:  # of those that were taken out of the settings
+        unsupervised = {each.prefix for each in self._destinations if not each.supervised}
+        with self._store.write() as conn:  # of those that were taken out of the settings, or whose supervision was
             for each in rows.silences(conn):
-                if self._is_unknown(each.destination):
+                if self._is_unknown(each.destination) or each.destination in unsupervised:
                     rows.set_silence(conn, each.destination, None, self._clock())
         if not self._sole:
             return
@@ -225,15 +226,18 @@ class Outbox:
             try:
                 await writes.do(settle)
                 silent = error
-            except (OperationalError, StoreProblem) as failed:  # it is said again at the next look
+            except (SQLAlchemyError, StoreProblem) as failed:  # it is said again at the next look
                 log.error("the store cannot take whether %s answers: %s", destination.prefix, failed)
 
         while True:
             try:
                 return await destination.attend(report)
-            except Exception:
+            except Exception as error:
                 log.exception("the supervision of %s failed; it goes on", destination.prefix)
+                await report(f"its supervision failed: {type(error).__name__}: {error}")
                 await asyncio.sleep(ATTEND_AGAIN_S)
+                if not destination.supervised:
+                    await report(None)  # nobody else would
 
     async def _watch(self, threads: ThreadPoolExecutor) -> None:
         """Say loudly what nobody serves. Such a delivery is never dropped: a setting may be missing."""

@@ -69,13 +69,15 @@ class Destination(Protocol):
 
     prefix: an exact destination such as "backend:police", or, when it ends in ":", every destination that
     begins so. policy: when to try again. concurrency: deliveries under way at once. limit_s: what one attempt
-    may take at most; the engine cuts it off there, and its lease lasts a little longer.
+    may take at most; the engine cuts it off there, and its lease lasts a little longer. supervised: whether `attend`
+    reports, alarm or none, if somebody answers there.
     """
 
     prefix: str
     policy: RetryPolicy
     concurrency: int = 8
     limit_s: float = 20.0
+    supervised: bool = False
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Make one attempt: an Outcome for every failure that was foreseen.

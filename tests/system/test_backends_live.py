@@ -123,6 +123,15 @@ def test_the_checker_says_what_is_wrong(behave: tuple[str, ...], ok: bool, words
     assert words in in_words
 
 
+def test_the_checker_asks_nothing_of_a_line_that_is_not_supervised(tmp_path: Path) -> None:
+    port = free_port()
+    config = settings(tmp_path, port, "dc09", supervise_s=0)
+    with receiving("dc09", port, tmp_path / "log.jsonl"):
+        code, said, _ = check(config)
+    assert code == 0
+    assert [step["name"] for step in said["steps"]] == ["connect", "test opened", "test closed"]
+
+
 def test_the_checker_where_nobody_is(tmp_path: Path) -> None:
     code, said, _ = check(settings(tmp_path, free_port(), "webhook"))
     assert code == 1

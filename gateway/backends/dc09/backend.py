@@ -67,6 +67,7 @@ class Dc09Backend(Destination):
         self.limit_s = settings.timeout_s * 2 * len(places) + 5  # each place, and once more after a NAK
         self._on, self._left_primary_at = 0, 0.0
         self._skew_s = 0.0  # the receiver's clock less ours, as its last NAK said
+        self.supervised = settings.supervise_s > 0
         self._sequence = random.randrange(LAST_SEQUENCE)
         self._sequences: OrderedDict[str, int] = OrderedDict()
         self._speaks = asyncio.Lock()

@@ -70,11 +70,13 @@ def test_samples_have_the_members_of_a_real_event(tmp_path: Path) -> None:
 
 
 class Supervised(Told):
-    """A destination that reports what a test puts into `finds`."""
+    """A destination that reports what a test puts into `finds`, and fails where that is an exception."""
+
+    supervised = True
 
     def __init__(self) -> None:
         super().__init__("backend:police", at_once, RetryPolicy())
-        self.finds: asyncio.Queue[str | None] = asyncio.Queue()
+        self.finds: asyncio.Queue[str | Exception | None] = asyncio.Queue()
         self.broke = False
 
     async def attend(self, report: Report) -> None:
@@ -82,7 +84,10 @@ class Supervised(Told):
             self.broke = True
             raise RuntimeError("unforeseen, once")
         while True:
-            await report(await self.finds.get())
+            found = await self.finds.get()
+            if isinstance(found, Exception):
+                raise found
+            await report(found)
             self.finds.task_done()
 
 
@@ -112,14 +117,46 @@ def test_a_backend_that_does_not_answer_is_a_trouble_without_an_alarm(
     assert last == []
 
 
+def test_a_supervision_that_fails_unforeseen_is_a_trouble_until_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.outbox.engine.ATTEND_AGAIN_S", 0.01)
+
+    def errors(store: Store) -> list[str]:
+        with store.read() as conn:
+            return [each["last_error"] for each in amiss.listed(conn, NOW, {"backend:police": 20.0})]
+
+    async def until(store: Store, expected: list[str]) -> None:
+        async with asyncio.timeout(10):
+            while errors(store) != expected:
+                await asyncio.sleep(0.01)
+
+    async def run(store: Store) -> None:
+        destination = Supervised()
+        async with running(store, destination):
+            await until(store, ["its supervision failed: RuntimeError: unforeseen, once"])
+            destination.finds.put_nowait(None)
+            await until(store, [])
+            destination.finds.put_nowait(ValueError("again"))
+            await until(store, ["its supervision failed: ValueError: again"])
+            destination.supervised = False  # then nobody else says that it goes on
+            destination.finds.put_nowait(ValueError("and again"))
+            await until(store, [])
+
+    with lab_store(tmp_path) as store:
+        asyncio.run(run(store))
+
+
 def test_the_silence_of_a_backend_that_was_taken_out_ends(tmp_path: Path) -> None:
     async def start(store: Store) -> None:
-        async with running(store, Told("backend:other", at_once)):
+        other = Told("backend:other", at_once)
+        other.supervised = True
+        async with running(store, other, Told("backend:no-more-supervised", at_once)):
             await asyncio.sleep(0.1)
 
     with lab_store(tmp_path) as store:
         with store.write() as conn:
-            for name in ("backend:police", "backend:other"):
+            for name in ("backend:police", "backend:other", "backend:no-more-supervised"):
                 rows.set_silence(conn, name, "no answer", NOW)
         asyncio.run(start(store))
         with store.read() as conn:
