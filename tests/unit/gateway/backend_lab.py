@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
+
+from aiohttp import web
 
 from gateway.clock import now_us
 from gateway.outbox.port import Delivery, Outcome
@@ -79,6 +84,24 @@ def delivery(number: int = 2, *, created_at: int | None = None, **data: Any) -> 
     event = payload(number, **data)
     at = now_us() if created_at is None else created_at
     return Delivery(event["id"], "backend:police", INCIDENT, event["type"], event, 1, at)
+
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def far_side(answer: Answer, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A real HTTP server at a free port that answers POSTs so; its URL."""
+    app = web.Application()
+    app.router.add_post("/alarms", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    listener = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listener, ssl_context=context).start()
+    try:
+        yield f"http{'s' if context else ''}://127.0.0.1:{listener.getsockname()[1]}/alarms"
+    finally:
+        await runner.cleanup()
 
 
 class Accepted:

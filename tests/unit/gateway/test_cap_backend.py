@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import socket
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
@@ -26,12 +25,11 @@ from gateway.outbox import rows
 from gateway.outbox.port import Delivery, Outcome
 from gateway.store.engine import Store
 from simulator.police.receivers import cap as reference
-from tests.unit.gateway.backend_lab import INCIDENT, Accepted, delivery, payload, settled
+from tests.unit.gateway.backend_lab import INCIDENT, Accepted, Answer, delivery, far_side, payload, settled
 from tests.unit.gateway.outbox_lab import NOW, lab_store, served
 from tests.unit.gateway.test_cap_message import is_right
 
 SENDER, PASSWORD = "polres-semarang@example.org", "pintu masuk rahasia"
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @pytest.fixture
@@ -48,19 +46,12 @@ def post(store: Store, answer: Answer, *deliveries: Delivery) -> tuple[list[Outc
     accepted = Accepted()
 
     async def run() -> list[Outcome]:
-        app = web.Application()
-        app.router.add_post("/cap", answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        listener = socket.create_server(("127.0.0.1", 0))
-        await web.SockSite(runner, listener).start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/cap"
-        backend = CapBackend(settings(url=url, timeout_s=0.4), accepted, store)
-        try:
-            return [settled(await backend.deliver(each)) for each in deliveries or (delivery(),)]
-        finally:
-            await backend.close()
-            await runner.cleanup()
+        async with far_side(answer) as url:
+            backend = CapBackend(settings(url=url, timeout_s=0.4), accepted, store)
+            try:
+                return [settled(await backend.deliver(each)) for each in deliveries or (delivery(),)]
+            finally:
+                await backend.close()
 
     return asyncio.run(run()), accepted
 

@@ -7,7 +7,7 @@ import base64
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import formatdate
@@ -28,14 +28,12 @@ from gateway.backends.posting import ANSWER_LIMIT_BYTES, retry_after_s
 from gateway.backends.webhook import WebhookBackend
 from gateway.outbox.port import Delivery, Outcome
 from tests.unit.gateway import backend_lab
+from tests.unit.gateway.backend_lab import Answer, far_side
 from tests.unit.gateway.tls_lab import authority_and_certificate
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 PAYLOAD = {"specversion": "1.0", "id": "d1", "data": {"incident": "i1", "note": "Jalan “Pemuda” 12 🚨"}}
 DELIVERY = Delivery("d1", "backend:police", "i1", "id.sigap.incident.opened.v1", PAYLOAD, 1, 0)
-
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 NEXT = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
 
@@ -43,24 +41,19 @@ NEXT = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
 @contextmanager
 def served_here(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[str]:
     """`answer` at a free port, in a thread of its own; its URL."""
-    listener, ended = socket.create_server(("127.0.0.1", 0)), threading.Event()
-    ready = threading.Event()
+    ready, ended, urls = threading.Event(), threading.Event(), []
 
     async def run() -> None:
-        app = web.Application()
-        app.router.add_post("/alarms", answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.SockSite(runner, listener, ssl_context=context).start()
-        ready.set()
-        await asyncio.to_thread(ended.wait)
-        await runner.cleanup()
+        async with far_side(answer, context) as url:
+            urls.append(url)
+            ready.set()
+            await asyncio.to_thread(ended.wait)
 
     thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
     try:
         assert ready.wait(10)
-        yield f"http{'s' if context else ''}://127.0.0.1:{listener.getsockname()[1]}/alarms"
+        yield urls[0]
     finally:
         ended.set()
         thread.join()
@@ -86,21 +79,14 @@ def deliver(answer: Answer, *, times: int = 1, **more: Any) -> tuple[Outcome, Re
     recorded = Recorded()
 
     async def run() -> Outcome:
-        app = web.Application()
-        app.router.add_post("/alarms", answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        listener = socket.create_server(("127.0.0.1", 0))
-        await web.SockSite(runner, listener).start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/alarms"
-        backend = WebhookBackend(settings(url, **more), accepts(recorded))
-        try:
-            for _ in range(times):
-                outcome = await backend.deliver(DELIVERY)
-            return outcome
-        finally:
-            await backend.close()
-            await runner.cleanup()
+        async with far_side(answer) as url:
+            backend = WebhookBackend(settings(url, **more), accepts(recorded))
+            try:
+                for _ in range(times):
+                    outcome = await backend.deliver(DELIVERY)
+                return outcome
+            finally:
+                await backend.close()
 
     outcome = asyncio.run(run())
     if outcome.effect is not None:
