@@ -61,6 +61,11 @@ class Kernel:
     def after(self, delay_us: int, action: Action, runner: Runner | None = None) -> None:
         self.at(self.now_us + delay_us, action, runner)
 
+    @property
+    def next_us(self) -> int:
+        """When the next event is; NEVER when there is none."""
+        return self._events[0][0] if self._events else NEVER
+
     def saw(self, at_us: int, board: int, action: Action) -> None:
         """Something a board did that no board can feel: it is only put into its place in time."""
         heapq.heappush(self._seen, (at_us, board, next(self._order), action))
@@ -68,7 +73,7 @@ class Kernel:
     def run(self, until_us: int) -> None:
         """Until `until_us` of virtual time."""
         while True:
-            event_us = self._events[0][0] if self._events else NEVER
+            event_us = self.next_us
             board_us = min((runner.wake_us for runner in self.runners), default=NEVER)
             self._look(min(event_us, board_us, until_us))
             if min(event_us, board_us) > until_us:
