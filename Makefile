@@ -9,7 +9,7 @@ BENCH_ARGS ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run once sim firmware test soak bench lint format lock generate map picture clean
+.PHONY: help setup run once sim firmware test soak bench lint format lock generate map lora picture clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ generate: .venv/.ready ## write again the files that are made from others
 
 map: .venv/.ready ## fetch Leaflet and open map data again, for the desk's map
 	@$(BIN)/python -m gateway.desk.make_map
+
+lora: .venv/.ready ## what LoRa can carry, by the model; writes docs/lora.md (some minutes)
+	@$(BIN)/sigap lora grid --docs docs
 
 picture: .venv/.ready .venv/.browser ## make the pictures of the docs anew: one press drawn, the desk in a browser
 	@$(BIN)/python docs/make_picture.py

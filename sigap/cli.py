@@ -42,6 +42,7 @@ COMMANDS = {
     "troubles": "gateway.commands.troubles:troubles",
     "quarantine": "gateway.commands.views:quarantine",
     "energy": "sigap.energy:energy",
+    "lora": "sigap.lora:lora",
     "frame": "sigap.frame:frame",
     "flash": "sigap.flash:flash",
     "provision": "sigap.provision:provision",

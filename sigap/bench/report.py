@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from sigap.bench import accepted, plan
 from sigap.bench.peers import NAIVE, NODE_RED, SIGAP, SUBSCRIBER, WORK
+from sigap.charts import Log, svg, text
 from sigap.generated import between
 
 BEGIN, END = "<!-- bench: written by `make bench` -->", "<!-- end of bench -->"
@@ -67,44 +67,41 @@ def write_docs(document: dict[str, Any], docs: Path) -> None:
     write_section(docs, section(document), BEGIN, END)
 
 
-def write_section(docs: Path, text: str, begin: str, end: str) -> None:
-    """Put `text` between two marks of the page."""
+def write_section(docs: Path, section: str, begin: str, end: str) -> None:
+    """Put it between two marks of the page."""
     page = docs / PAGE
-    page.write_text(between(page, begin, end, text), encoding="utf-8")
+    page.write_text(between(page, begin, end, section), encoding="utf-8")
 
 
 def picture(document: dict[str, Any]) -> str:
     """Press to receipt over the offered rate, both logarithmic, for the few devices; and what each carried at most."""
     few = [case for case in document["cases"] if case["kind"] == plan.FEW and case["p99_ms"] is not None]
     rates = sorted({case["offered_per_s"] for case in few}) or [1.0]
-    across = _Log(min(rates), max(rates), LEFT, LEFT + PLOT_WIDTH)
+    across = Log(min(rates), max(rates), LEFT, LEFT + PLOT_WIDTH)
     times = [case[name] for case in few for name in ("p50_ms", "p99_ms")] or [1.0]
     bounds = 10 ** math.floor(math.log10(min(times))), 10 ** math.ceil(math.log10(max(times)))
-    up = _Log(*bounds, TOP + PLOT_HEIGHT, TOP)
-    body = [_text(LEFT, 26, "Press (as intended) to receipt: p99 (line) and p50 (dashed)", size=15, weight="bold")]
+    up = Log(*bounds, TOP + PLOT_HEIGHT, TOP)
+    body = [text(LEFT, 26, "Press (as intended) to receipt: p99 (line) and p50 (dashed)", size=15, weight="bold")]
     decade = bounds[0]
     while decade <= bounds[1] * 1.001:
         y = up(decade)
         body.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{LEFT + PLOT_WIDTH}" y2="{y:.1f}" stroke="#ddd"/>')
-        body.append(_text(LEFT - 8, y + 4, f"{decade:g} ms", anchor="end", size=11))
+        body.append(text(LEFT - 8, y + 4, f"{decade:g} ms", anchor="end", size=11))
         decade *= 10
     for rate in rates:
-        body.append(_text(across(rate), TOP + PLOT_HEIGHT + 20, f"{rate:,.0f}/s", anchor="middle", size=11))
+        body.append(text(across(rate), TOP + PLOT_HEIGHT + 20, f"{rate:,.0f}/s", anchor="middle", size=11))
     for peer, colour in COLOURS.items():
         of_peer = sorted((case for case in few if case["peer"] == peer), key=lambda case: case["offered_per_s"])
         for name, dash in (("p99_ms", ""), ("p50_ms", ' stroke-dasharray="5 4"')):
             points = " ".join(f"{across(case['offered_per_s']):.1f},{up(case[name]):.1f}" for case in of_peer)
             body.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
     body += _carried(document, LEFT + PLOT_WIDTH + 50)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui, sans-serif">'
-    )
-    return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', *body, "</svg>\n"])
+    return svg(WIDTH, HEIGHT, body)
 
 
 def _carried(document: dict[str, Any], left: float) -> list[str]:
     """Bars: the most alarms a second that each carried with nothing missing."""
-    out = [_text(left, 26, "Carried at most, alarms/s", size=15, weight="bold")]
+    out = [text(left, 26, "Carried at most, alarms/s", size=15, weight="bold")]
     most: dict[str, float] = {}
     for case in document["cases"]:
         if not case["missing"]:
@@ -112,28 +109,10 @@ def _carried(document: dict[str, Any], left: float) -> list[str]:
     scale = (WIDTH - left - 70) / max([*most.values(), 1.0])
     for number, (peer, carried) in enumerate(most.items()):
         y = TOP + 20 + number * 64
-        out.append(_text(left, y, peer, fill=COLOURS[peer]))
+        out.append(text(left, y, peer, fill=COLOURS[peer]))
         out.append(f'<rect x="{left}" y="{y + 8}" width="{carried * scale:.1f}" height="22" fill="{COLOURS[peer]}"/>')
-        out.append(_text(left + carried * scale + 6, y + 24, f"{carried:,.0f}"))
+        out.append(text(left + carried * scale + 6, y + 24, f"{carried:,.0f}"))
     return out
-
-
-class _Log:
-    """A logarithmic axis: value to place."""
-
-    def __init__(self, low: float, high: float, begin: float, end: float) -> None:
-        self._low, self._begin = math.log10(low), begin
-        self._scale = (end - begin) / max(math.log10(high) - self._low, 1e-9)
-
-    def __call__(self, value: float) -> float:
-        return self._begin + (math.log10(value) - self._low) * self._scale
-
-
-def _text(x: float, y: float, words: str, **more: Any) -> str:
-    style = {"text-anchor": more.get("anchor", "start"), "font-size": more.get("size", 13)}
-    style |= {"font-weight": more.get("weight", "normal"), "fill": more.get("fill", "#222")}
-    attributes = " ".join(f'{name}="{value}"' for name, value in style.items())
-    return f'<text x="{x:.1f}" y="{y:.1f}" {attributes}>{escape(words)}</text>'
 
 
 def _ms(value: float | None) -> str:

@@ -77,6 +77,7 @@ class _Emission:
     end_us: int
     place: Place
     jams: bool = False
+    locked: list[str] = field(default_factory=list)  # radios that may be receiving it
 
 
 @dataclass(eq=False)
@@ -106,6 +107,9 @@ class Air:
         self._random = random.Random(self.seed)
         self._radios: dict[str, _Radio] = {}
         self._emissions: list[_Emission] = []
+        self._distance_db: dict[tuple[str, str], float] = {}  # between two radios, which do not move
+        # Who listens, by what must be the same: with hundreds of radios most need not be asked.
+        self._ears: dict[tuple[int, int, bool], dict[str, _Radio]] = {}
 
     def join(self, name: str, place: Place, receiver: Receiver) -> None:
         """A radio is there."""
@@ -116,11 +120,18 @@ class Air:
     def leave(self, name: str) -> None:
         """Its power is gone: what it was sending ends, and it hears nothing more."""
         self.silence(name)
-        self._radios.pop(name, None)
+        if name in self._radios:
+            self.listen(name, None)
+            del self._radios[name]
+            self._distance_db = {pair: db for pair, db in self._distance_db.items() if name not in pair}
 
     def listen(self, name: str, modulation: Modulation | None) -> None:
         """It receives there from now on; None: it does not receive. What it was receiving is lost."""
         radio = self._radios[name]
+        if radio.tuned:
+            del self._ears[_kind(radio.tuned)][name]
+        if modulation:
+            self._ears.setdefault(_kind(modulation), {})[name] = radio
         radio.tuned, radio.tuned_us, radio.locked = modulation, self.clock.now_us, None
 
     def send(self, name: str, packet: Packet) -> None:
@@ -172,7 +183,7 @@ class Air:
     def _preamble(self, emission: _Emission) -> None:
         packet = emission.packet
         heard_from_us = self.clock.now_us - round(LOCK_SYMBOLS * packet.modulation.symbol_us)
-        for name, radio in list(self._radios.items()):
+        for name, radio in list(self._ears.get(_kind(packet.modulation), {}).items()):
             if (
                 radio.tuned is None
                 or radio.locked is not None
@@ -185,13 +196,12 @@ class Air:
             radio.receiver.preamble()
             if radio.tuned.sync_word == packet.modulation.sync_word:
                 radio.locked = emission
+                emission.locked.append(name)
         self.clock.after(packet.header_us - packet.preamble_us, lambda: self._header(emission))
 
     def _header(self, emission: _Emission) -> None:
         begin_us = emission.begin_us + emission.packet.preamble_us
-        for name, radio in list(self._radios.items()):
-            if radio.locked is not emission:
-                continue
+        for name, radio in self._receiving(emission):
             if self._is_clear(emission, name, begin_us):
                 radio.receiver.header(emission.packet)
             else:
@@ -204,15 +214,18 @@ class Air:
         if sender and sender.emission is emission:
             sender.emission = None
         begin_us = emission.begin_us + packet.header_us
-        for name, radio in list(self._radios.items()):
-            if radio.locked is not emission or radio.tuned is None:
-                continue
+        for name, radio in self._receiving(emission):
+            assert radio.tuned
             radio.locked = None
             intact = self._is_clear(emission, name, begin_us)
             payload = packet.payload if intact else self._spoilt(packet.payload)
             snr_db = min(self._snr_db(emission, name, radio.tuned), MAX_SNR_DB)
             radio.receiver.received(Heard(packet, payload, intact, self._power_dbm(emission, name), snr_db))
         self._forget()
+
+    def _receiving(self, emission: _Emission) -> list[tuple[str, _Radio]]:
+        radios = ((name, self._radios.get(name)) for name in emission.locked)
+        return [(name, radio) for name, radio in radios if radio and radio.locked is emission]
 
     def _forget(self) -> None:
         """Those that are over are kept while a packet lasts that they may have disturbed."""
@@ -268,8 +281,17 @@ class Air:
         given = self.links.get(frozenset((sender, name)))
         if given is not None:
             return given
-        metres = max(math.dist(place, self._radios[name].place), 1.0)
-        return 127.41 + 10 * self.exponent * math.log10(metres / 40.0)
+        known = self._distance_db.get((sender, name))
+        if known is None:
+            metres = max(math.dist(place, self._radios[name].place), 1.0)
+            known = 127.41 + 10 * self.exponent * math.log10(metres / 40.0)
+            if sender in self._radios:
+                self._distance_db[sender, name] = known
+        return known
+
+
+def _kind(modulation: Modulation) -> tuple[int, int, bool]:
+    return modulation.spreading_factor, modulation.bandwidth_hz, modulation.iq_inverted
 
 
 def _sum_dbm(powers: list[float]) -> float:

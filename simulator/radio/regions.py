@@ -16,11 +16,15 @@ HOUR_US = 3_600_000_000
 
 @dataclass(frozen=True)
 class Region:
-    """duty: the share of any hour that one radio may send. dwell_us: the longest single transmission."""
+    """channels_hz: what goes up, the first of them LoRaWAN's own. answers_hz: kept for what comes down.
+
+    duty: the share of any hour that one radio may send. dwell_us: the longest single transmission.
+    """
 
     name: str
     band_hz: tuple[int, int]
     channels_hz: tuple[int, ...]
+    answers_hz: tuple[int, ...]
     dwell_us: int
     duty: float
     device_dbm: float
@@ -31,16 +35,10 @@ class Region:
 AS923_2 = Region(
     name="AS923-2",
     band_hz=(920_000_000, 923_000_000),
-    channels_hz=(
-        921_400_000,
-        921_600_000,
-        921_200_000,
-        921_800_000,
-        922_000_000,
-        922_200_000,
-        922_400_000,
-        922_600_000,
+    channels_hz=tuple(
+        kilohertz * 1000 for kilohertz in (921_400, 921_600, 921_200, 921_800, 922_000, 922_200, 922_400, 921_000)
     ),
+    answers_hz=tuple(khz * 1000 for khz in (922_600, 922_800, 920_800, 920_600, 920_400, 920_200)),
     dwell_us=400_000,
     duty=0.01,
     device_dbm=20.0,
