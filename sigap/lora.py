@@ -22,7 +22,7 @@ PAGE, PICTURE = "lora.md", "lora.svg"
 BUTTONS, FACTORS, CHANNELS = (1, 10, 50, 200, 500), (7, 9, 10), (1, 2, 8)
 HIDDEN = "sigap, hidden"
 COLOURS = {"sigap": "#c62828", HIDDEN: "#ef9a9a", "lorawan": "#1565c0", "aloha": "#6d4c41"}
-WIDTH, PANEL_WIDTH, PANEL_HEIGHT, LEFT, TOP = 960, 270, 190, 60, 70
+WIDTH, PANEL_WIDTH, PANEL_HEIGHT, LEFT, TOP = 960, 250, 190, 60, 70
 LIMIT_S = 600.0
 
 
@@ -175,7 +175,7 @@ def picture(lines: list[dict[str, Any]]) -> str:
         body.append(text(LEFT + number * 130, 48, name, fill=colour, weight="bold"))
     for row, factor in enumerate(FACTORS):
         for column, channels in enumerate(CHANNELS):
-            left, top = LEFT + column * (PANEL_WIDTH + 30), TOP + row * (PANEL_HEIGHT + 45)
+            left, top = LEFT + column * (PANEL_WIDTH + 50), TOP + row * (PANEL_HEIGHT + 45)
             some = [each for each in lines if each["sf"] == factor and each["channels"] == channels]
             body += _panel(some, left, top, f"SF{factor}, {channels} channel{'s' * (channels > 1)}")
     return svg(WIDTH, TOP + len(FACTORS) * (PANEL_HEIGHT + 45), body)
@@ -197,7 +197,7 @@ def _panel(lines: list[dict[str, Any]], left: float, top: float, title: str) -> 
             points = " ".join(f"{across(each['buttons']):.1f},{up(max(each[value], 0.1)):.1f}" for each in known)
             out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
         gone = [each for each in of_name if each["p99_s"] is None]
-        shift = list(COLOURS).index(name) * 9 - 14
+        shift = list(COLOURS).index(name) * 9 - 30
         out += [
             text(across(each["buttons"]) + shift, up(LIMIT_S) + 5, "×", fill=colour, weight="bold") for each in gone
         ]
