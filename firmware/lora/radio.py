@@ -12,7 +12,7 @@ PREAMBLE_SYMBOLS = 8
 BANDWIDTH_HZ = 125000
 SYNC_WORD = 0x12  # a private network; LoRaWAN's is 0x34
 MAX_BYTES = 255
-# Found by the drivers in what the chip tells.
+# What the chip found. A driver's _masks are the flags of its chip for each, in this order.
 DONE, LATE, BROKEN, FOUND = 1, 2, 4, 8
 
 
@@ -70,7 +70,7 @@ class Radio:
         """Returns when it has been sent; its airtime in ms. RadioError when the chip does not say so in time."""
         if not 0 < len(payload) <= MAX_BYTES:
             raise ValueError("a packet has 1 to 255 bytes")
-        self._need_tuned()
+        await self._ready()
         airtime = airtime_ms(len(payload), self.factor)
         await self._send(payload, airtime)
         if not await self._wait(2 * airtime + 50) & DONE:
@@ -80,7 +80,7 @@ class Radio:
 
     async def listen(self):
         """Receive from now on, one packet after the other, until something else is asked."""
-        self._need_tuned()
+        await self._ready()
         await self._listen()
 
     async def take(self, limit_ms):
@@ -89,19 +89,21 @@ class Radio:
         What came broken is counted. limit_ms None: for ever.
         """
         found = await self._wait(limit_ms)
-        if found & BROKEN:
-            if found & DONE:
-                self.crc_errors += 1
-            else:
-                self.header_errors += 1
-            await self._dropped()
+        if not found & (DONE | BROKEN):
+            return None
+        packet = None
+        if not found & BROKEN:
+            packet = await self._packet()
         elif found & DONE:
-            return await self._packet()
-        return None
+            self.crc_errors += 1
+        else:
+            self.header_errors += 1
+        await self._clear()
+        return packet
 
     async def is_free(self):
         """Nobody who sends with this factor on this frequency can be heard: channel activity detection."""
-        self._need_tuned()
+        await self._ready()
         await self._look()
         # Two symbols or so; the slowest take 33 ms each.
         found = await self._wait(20 + (8 << self.factor) * 1000 // BANDWIDTH_HZ)
@@ -110,9 +112,20 @@ class Radio:
             raise RadioError("silent")
         return not found & FOUND
 
-    def _need_tuned(self):
+    async def _ready(self):
+        """In standby, with nothing found yet: whence each step begins."""
         if not self.factor:
             raise RadioError("untuned")
+        await self.standby()
+        await self._clear()
+
+    async def _found(self):
+        irq = await self._irq()
+        found = 0
+        for place, mask in enumerate(self._masks):
+            if irq & mask:
+                found |= 1 << place
+        return found
 
     async def _wait(self, limit_ms):
         """What the chip found, once it found something; 0 after limit_ms."""

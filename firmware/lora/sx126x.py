@@ -2,18 +2,7 @@
 
 import asyncio
 
-from lora.radio import (
-    BANDWIDTH_HZ,
-    BROKEN,
-    DONE,
-    FOUND,
-    LATE,
-    PREAMBLE_SYMBOLS,
-    SYNC_WORD,
-    Radio,
-    RadioError,
-    is_slow,
-)
+from lora.radio import BANDWIDTH_HZ, PREAMBLE_SYMBOLS, SYNC_WORD, Radio, RadioError, is_slow
 
 # IRQ bits (13.3.1)
 _TX_DONE, _RX_DONE, _HEADER_ERROR, _CRC_ERROR, _CAD_DONE, _CAD_FOUND, _TIMEOUT = 1, 2, 32, 64, 128, 256, 512
@@ -27,6 +16,8 @@ _PEAK = b"\x16\x16\x18\x19\x1a\x1b"
 
 class Sx126x(Radio):
     """tcxo: None, or the code of its voltage on DIO3 (13.3.6): 2 is 1.8 V. dio2: DIO2 switches the antenna."""
+
+    _masks = (_TX_DONE | _RX_DONE | _CAD_DONE, _TIMEOUT, _CRC_ERROR | _HEADER_ERROR, _CAD_FOUND)
 
     def __init__(self, bus, tcxo=None, dio2=False):
         super().__init__(bus)
@@ -68,22 +59,16 @@ class Sx126x(Radio):
         await self._command(0x88, 1, _PEAK[factor - 7], 10, 0, 0, 0, 0)
 
     async def _send(self, payload, airtime):
-        await self._command(0x80, 0)
-        await self._clear()
         await self._packet_params(len(payload))
         await self._transfer(b"\x0e\0" + payload)  # WriteBuffer (13.2.3)
         limit = (2 * airtime) << 6
         await self._command(0x83, limit >> 16, limit >> 8 & 255, limit & 255)  # SetTx (13.1.4)
 
     async def _listen(self):
-        await self._command(0x80, 0)
-        await self._clear()
         await self._packet_params(255)
         await self._command(0x82, 255, 255, 255)  # SetRx, continuous (13.1.5)
 
     async def _look(self):
-        await self._command(0x80, 0)
-        await self._clear()
         await self._command(0xC5)  # SetCad (13.1.8)
 
     async def standby(self):
@@ -91,7 +76,7 @@ class Sx126x(Radio):
         await self._command(0x80, 0)
 
     async def sleep(self):
-        """Least current, settings kept; the next use wakes it (13.1.1)."""
+        """Least current, settings kept; wake() ends it (13.1.1)."""
         await self._command(0x80, 0)
         await self._command(0x84, 4)
 
@@ -100,31 +85,17 @@ class Sx126x(Radio):
         self._bus.transfer(b"\xc0\0")  # a falling NSS wakes it (8.2.2); BUSY is high until then
         await self._command(0x80, 0)
 
-    async def _found(self):
+    async def _irq(self):
         answer = await self._transfer(b"\x12\0\0\0")  # GetIrqStatus (13.3.3)
-        irq = answer[2] << 8 | answer[3]
-        found = 0
-        if irq & (_TX_DONE | _RX_DONE | _CAD_DONE):
-            found = DONE
-        if irq & (_CRC_ERROR | _HEADER_ERROR):
-            found |= BROKEN
-        if irq & _CAD_FOUND:
-            found |= FOUND
-        if irq & _TIMEOUT:
-            found |= LATE
-        return found
+        return answer[2] << 8 | answer[3]
 
     async def _packet(self):
         answer = await self._transfer(b"\x13\0\0\0")  # GetRxBufferStatus (13.5.2)
         length, begin = answer[2], answer[3]
         status = await self._transfer(b"\x14\0\0\0\0")  # GetPacketStatus (13.5.3)
         data = await self._transfer(bytes((0x1E, begin, 0)) + bytes(length))  # ReadBuffer (13.2.4)
-        await self._clear()
         snr = status[3]
         return bytes(data[3:]), -(status[2] // 2), (snr - 256 if snr > 127 else snr) // 4
-
-    async def _dropped(self):
-        await self._clear()
 
     async def _clear(self):
         await self._command(0x02, _ALL >> 8, _ALL & 255)  # ClearIrqStatus (13.3.4)

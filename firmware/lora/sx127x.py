@@ -2,7 +2,7 @@
 
 import asyncio
 
-from lora.radio import BROKEN, DONE, FOUND, LATE, PREAMBLE_SYMBOLS, SYNC_WORD, Radio, RadioError, is_slow
+from lora.radio import PREAMBLE_SYMBOLS, SYNC_WORD, Radio, RadioError, is_slow
 
 _SLEEP, _STANDBY, _TX, _RX, _CAD = 0x80, 0x81, 0x83, 0x85, 0x87  # RegOpMode with LongRangeMode (4.1.6)
 _CAD_FOUND, _CAD_DONE, _TX_DONE, _CRC_ERROR, _RX_DONE, _RX_TIMEOUT = 1, 4, 8, 32, 64, 128  # RegIrqFlags (6.4, 12H)
@@ -10,6 +10,8 @@ _OP_MODE, _IRQ, _VERSION = 1, 0x12, 0x42
 
 
 class Sx127x(Radio):
+    _masks = (_TX_DONE | _RX_DONE | _CAD_DONE, _RX_TIMEOUT, _CRC_ERROR, _CAD_FOUND)
+
     async def _begin(self):
         await asyncio.sleep(0.006)  # 5 ms after the reset (7.2.2)
         if self._read(_VERSION) != 0x12:
@@ -48,8 +50,6 @@ class Sx127x(Radio):
         self._write(0x09, 0x80 | power_dbm - (5 if power_dbm > 17 else 2))
 
     async def _send(self, payload, airtime):
-        self._write(_OP_MODE, _STANDBY)
-        self._write(_IRQ, 255)
         self._write(0x40, 0x40)  # DIO0: sent (table 18)
         self._write(0x0D, 0)
         self._bus.transfer(b"\x80" + payload)
@@ -57,15 +57,11 @@ class Sx127x(Radio):
         self._write(_OP_MODE, _TX)
 
     async def _listen(self):
-        self._write(_OP_MODE, _STANDBY)
-        self._write(_IRQ, 255)
         self._write(0x40, 0)  # DIO0: received
         self._write(0x0D, 0)
         self._write(_OP_MODE, _RX)
 
     async def _look(self):
-        self._write(_OP_MODE, _STANDBY)
-        self._write(_IRQ, 255)
         self._write(0x40, 0x80)  # DIO0: looked
         self._write(_OP_MODE, _CAD)
 
@@ -82,18 +78,8 @@ class Sx127x(Radio):
         self._write(_OP_MODE, _STANDBY)
         await asyncio.sleep(0.001)
 
-    async def _found(self):
-        irq = self._read(_IRQ)
-        found = 0
-        if irq & (_TX_DONE | _RX_DONE | _CAD_DONE):
-            found = DONE
-        if irq & _CRC_ERROR:
-            found |= BROKEN
-        if irq & _CAD_FOUND:
-            found |= FOUND
-        if irq & _RX_TIMEOUT:
-            found |= LATE
-        return found
+    async def _irq(self):
+        return self._read(_IRQ)
 
     async def _packet(self):
         length = self._read(0x13)
@@ -102,10 +88,9 @@ class Sx127x(Radio):
         snr = self._read(0x19)
         snr_db = (snr - 256 if snr > 127 else snr) // 4
         rssi_dbm = self._read(0x1A) - 157 + min(snr_db, 0)  # (5.5.5)
-        self._write(_IRQ, 255)
         return bytes(data[1:]), rssi_dbm, snr_db
 
-    async def _dropped(self):
+    async def _clear(self):
         self._write(_IRQ, 255)
 
     def _read(self, address):
