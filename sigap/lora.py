@@ -13,9 +13,8 @@ import click
 
 from sigap.charts import Log, svg, text
 from sigap.generated import between
-from simulator.radio.modulation import Modulation, Packet
 from simulator.radio.regions import AS923_2
-from simulator.virtual.cell import MOST_BYTES, SCHEDULES, Case, Result, run
+from simulator.virtual.cell import SCHEDULES, Case, Result, run
 
 BEGIN, END = "<!-- cells: written by `sigap lora grid` -->", "<!-- end of cells -->"
 PAGE, PICTURE = "lora.md", "lora.svg"
@@ -41,9 +40,9 @@ def airtime(lengths: tuple[int, ...]) -> None:
     """
     click.echo("SF   " + "".join(f"{length:>6} B" for length in lengths) + f"   most in {AS923_2.dwell_us // 1000} ms")
     for factor in range(7, 13):
-        times = "".join(f"{_airtime_us(length, factor) / 1000:8.0f}" for length in lengths)
-        fits = [length for length in range(1, 256) if _airtime_us(length, factor) <= AS923_2.dwell_us]
-        click.echo(f"SF{factor:<3}{times}   {f'{max(fits)} B' if fits else 'none'}")
+        times = "".join(f"{AS923_2.airtime_us(length, factor) / 1000:8.0f}" for length in lengths)
+        most = AS923_2.most_bytes(factor)
+        click.echo(f"SF{factor:<3}{times}   {f'{most} B' if most else 'none'}")
 
 
 @lora.command()
@@ -91,11 +90,6 @@ def grid(docs: Path | None, as_json: bool) -> None:
         page.write_text(between(page, BEGIN, END, section(lines)), encoding="utf-8")
         (docs / PICTURE).write_text(picture(lines), encoding="utf-8")
     click.echo(json.dumps(lines) if as_json else table(lines))
-
-
-def _airtime_us(length: int, factor: int) -> int:
-    modulation = Modulation(AS923_2.channels_hz[0], factor)
-    return Packet(bytes(length), modulation, 14.0, low_data_rate=modulation.symbol_us > 16_000).airtime_us
 
 
 def _cases() -> list[tuple[str, Case]]:
@@ -202,6 +196,3 @@ def _panel(lines: list[dict[str, Any]], left: float, top: float, title: str) -> 
             text(across(each["buttons"]) + shift, up(LIMIT_S) + 5, "×", fill=colour, weight="bold") for each in gone
         ]
     return out
-
-
-assert set(FACTORS) <= set(MOST_BYTES)

@@ -4,40 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulator.radio.air import Air, Clock
+from simulator.radio.air import Air
+from simulator.radio.plans import Plans
 
 
 class Fault(Exception):
     """The program does what the chip does not have, or does not allow; the text says which clause."""
 
 
-class Chip:
+class Chip(Plans):
     """A chip at the end of an SPI bus. on_pin(level): the interrupt line moved. gone: it does not answer at all.
 
     transfer() is one transaction, from NSS low to high: as many bytes come back as go in.
     """
 
     def __init__(self, name: str, air: Air) -> None:
+        super().__init__(air.clock)
         self.name, self.air = name, air
-        self.clock: Clock = air.clock
         self.on_pin: Callable[[bool], None] = lambda level: None
         self.gone = False
         self._line = False
-        self._step = 0  # what was planned before the newest step is void
-
-    def plan(self, delay_us: int, action: Callable[[], None]) -> None:
-        """Let it happen, unless a newer step of the chip comes before."""
-        step = self._step
-
-        def happen() -> None:
-            if step == self._step:
-                action()
-
-        self.clock.after(delay_us, happen)
-
-    def step(self) -> None:
-        """What was planned is off."""
-        self._step += 1
 
     def set_line(self, level: bool) -> None:
         if level != self._line:

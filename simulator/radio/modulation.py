@@ -39,6 +39,11 @@ class Modulation:
         return (1 << self.spreading_factor) * 1e6 / self.bandwidth_hz
 
     @property
+    def is_slow(self) -> bool:
+        """The low data rate optimisation is mandated (SX1276, 4.1.1.6)."""
+        return self.symbol_us > LONG_SYMBOL_US
+
+    @property
     def noise_dbm(self) -> float:
         """Thermal noise in this bandwidth, with the receiver's own."""
         return -174.0 + 10 * math.log10(self.bandwidth_hz) + NOISE_FIGURE_DB

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from simulator.radio.modulation import Packet
+from simulator.radio.modulation import Modulation, Packet
 
 HOUR_US = 3_600_000_000
 
@@ -30,6 +30,15 @@ class Region:
     device_dbm: float
     base_dbm: float
     widest_hz: int
+
+    def airtime_us(self, length: int, factor: int) -> int:
+        """Of a packet of so many bytes on the region's first channel."""
+        modulation = Modulation(self.channels_hz[0], factor)
+        return Packet(bytes(length), modulation, self.device_dbm, low_data_rate=modulation.is_slow).airtime_us
+
+    def most_bytes(self, factor: int) -> int:
+        """What the dwell time leaves; 0: nothing fits."""
+        return max((length for length in range(1, 256) if self.airtime_us(length, factor) <= self.dwell_us), default=0)
 
 
 AS923_2 = Region(

@@ -160,6 +160,14 @@ class Sx126x(Setup):
             return False
         return True
 
+    def _start(self, command: str, mode: int, *more: str) -> int | None:
+        """A mode that uses the radio, given what must be set before; microseconds until it is there. None: refused."""
+        self._need(command, *ORDER, *more)
+        if not self._need_oscillator():
+            return None
+        self._go(mode)
+        return self._busy_until_us - self.clock.now_us
+
     def _SetSleep(self, given: bytes) -> None:
         if self.mode not in (c.STDBY_RC, c.STDBY_XOSC):
             raise Fault("SX126x: SetSleep from other than a standby mode (13.1.1)")
@@ -175,11 +183,9 @@ class Sx126x(Setup):
             self._go(c.FS)
 
     def _SetTx(self, given: bytes) -> None:
-        self._need("SetTx", *ORDER, "transmit power")
-        if not self._need_oscillator():
+        settled_us = self._start("SetTx", c.TX, "transmit power")
+        if settled_us is None:
             return
-        self._go(c.TX)
-        settled_us = self._busy_until_us - self.clock.now_us
         packet = self._outgoing()
         limit_us = round(int.from_bytes(given, "big") * c.STEP_US)
         self.plan(settled_us, lambda: self.air.send(self.name, packet))
@@ -188,11 +194,9 @@ class Sx126x(Setup):
             self.plan(settled_us + limit_us, self._timed_out)
 
     def _SetRx(self, given: bytes) -> None:
-        self._need("SetRx", *ORDER)
-        if not self._need_oscillator():
+        settled_us = self._start("SetRx", c.RX)
+        if settled_us is None:
             return
-        self._go(c.RX)
-        settled_us = self._busy_until_us - self.clock.now_us
         limit = int.from_bytes(given, "big")
         self._continuous = limit == _CONTINUOUS
         self._rx_next = self._rx_base
@@ -202,11 +206,9 @@ class Sx126x(Setup):
             self.plan(settled_us + round(limit * c.STEP_US), self._rx_timer)
 
     def _SetCad(self, given: bytes) -> None:
-        self._need("SetCad", *ORDER, "CAD parameters")
-        if not self._need_oscillator():
+        settled_us = self._start("SetCad", c.RX, "CAD parameters")
+        if settled_us is None:
             return
-        self._go(c.RX)
-        settled_us = self._busy_until_us - self.clock.now_us
         tuning = self._tuning()
         # It looks during the symbols and computes for about half of one more (AN1200.48).
         self.plan(settled_us + round((self._cad[0] + 0.5) * tuning.symbol_us), lambda: self._cad_done(tuning))

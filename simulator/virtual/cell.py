@@ -7,12 +7,14 @@ not receive each other.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from dataclasses import dataclass, field
 
 from simulator.radio.air import Air, Heard
 from simulator.radio.modulation import Modulation, Packet
+from simulator.radio.plans import Plans
 from simulator.radio.regions import AS923_2, HOUR_US, Inspector, Region
 from simulator.virtual.kernel import Kernel
 
@@ -22,7 +24,6 @@ TURN_US = 20_000  # from a frame's end until its receipt can begin: the gateway'
 DEVICE_DBM, BASE_DBM = 14.0, 14.0
 # Once so much of a base's hour is used, its receipts wait until a packet is full, or so long: each packet counts then.
 EASY_SHARE, HOLD_US = 0.1, 4_000_000
-MOST_BYTES = {7: 255, 8: 138, 9: 66, 10: 24}  # what the region's dwell time leaves
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Schedule:
 
     looks: channel activity detection before sending; a busy channel costs a wait of up to back_ms, and no try.
     apart: the base answers on a frequency of its own, not on the one on which the frame came.
-    batches: the base answers several at once. holds: once it is busy it waits until a packet is
-    full. answer_ms: when it answers (None: as soon as it can).
+    batches: the base answers several at once. holds: once it is busy it waits until a packet is full.
+    answer_ms: when it answers (None: as soon as it can).
     """
 
     name: str
@@ -101,7 +102,7 @@ class Result:
 
     def at(self, share: float) -> float | None:
         """Seconds within which this share of all buttons had its receipt; None when so many never had."""
-        place = max(0, -(-int(self.case.buttons * share * 1000) // 1000) - 1)
+        place = max(0, math.ceil(self.case.buttons * share) - 1)
         return self.receipt_s[place] if place < len(self.receipt_s) else None
 
 
@@ -149,7 +150,7 @@ class _Button(_Deaf):
         self.tries = 0
         self.pressed_us = 0
         self.done = False
-        self._plan = 0
+        self._plans = Plans(cell.kernel)
         self._duty = _Duty(cell.region)
         cell.air.join(self.name, place, self)
 
@@ -157,46 +158,39 @@ class _Button(_Deaf):
         self.pressed_us = self.cell.kernel.now_us
         self._attempt()
 
-    def _later(self, delay_us: int) -> None:
-        self._plan += 1
-        plan = self._plan
-
-        def go() -> None:
-            if plan == self._plan and not self.done:
-                self._attempt()
-
-        self.cell.kernel.after(delay_us, go)
-
     def _attempt(self) -> None:
         cell, schedule = self.cell, self.cell.case.schedule
         if schedule.tries is not None and self.tries >= schedule.tries:
-            self.done = True
-            cell.air.listen(self.name, None)
+            self._end()
             return
         channel = cell.draw.randrange(cell.case.channels)
         packet = Packet(cell.frame(self.number), cell.up[channel], DEVICE_DBM)
         wait_us = self._duty.wait_us(cell.kernel.now_us, packet.airtime_us)
         if wait_us:
-            self._later(wait_us)
+            self._plans.plan(wait_us, self._attempt)
             return
         if schedule.looks and not cell.case.hidden and cell.air.is_active(self.name, packet.modulation):
-            self._later(cell.draw.randint(1, schedule.back_ms * 1000))
+            self._plans.plan(cell.draw.randint(1, schedule.back_ms * 1000), self._attempt)
             return
         self.tries += 1
         cell.result.sent += 1
         self._duty.sent(cell.kernel.now_us, packet.airtime_us)
         cell.air.send(self.name, packet)
         cell.kernel.after(packet.airtime_us, lambda: self._listen(channel))
-        self._later(packet.airtime_us + schedule.wait_us(self.tries, cell.draw))
+        self._plans.plan(packet.airtime_us + schedule.wait_us(self.tries, cell.draw), self._attempt)
 
     def _listen(self, channel: int) -> None:
         if not self.done:
             self.cell.air.listen(self.name, self.cell.down[channel])
 
+    def _end(self) -> None:
+        self.done = True
+        self._plans.step()
+        self.cell.air.listen(self.name, None)
+
     def received(self, heard: Heard) -> None:
         if heard.intact and self.number in self.cell.receipts[heard.payload] and not self.done:
-            self.done = True
-            self.cell.air.listen(self.name, None)
+            self._end()
             self.cell.result.receipt_s.append((self.cell.kernel.now_us - self.pressed_us) / 1e6)
 
 
@@ -206,9 +200,11 @@ class _Receiver(_Deaf):
     def __init__(self, cell: Cell, channel: int) -> None:
         self.cell, self.channel, self.name = cell, channel, f"base{channel}"
         self._owed: deque[int] = deque()
-        self._plan = 0  # the newest; 0: none
-        self._plans = 0
-        self._most = (MOST_BYTES[cell.case.factor] - BATCH_BYTES) // RECEIPT_BYTES if cell.case.schedule.batches else 1
+        self._plans = Plans(cell.kernel)
+        self._is_planned = False
+        self._busy_until_us = 0
+        most_bytes = cell.region.most_bytes(cell.case.factor)
+        self._most = (most_bytes - BATCH_BYTES) // RECEIPT_BYTES if cell.case.schedule.batches else 1
         self.duty = _Duty(cell.region)
         cell.air.join(self.name, (0.0, 0.0, 5.0), self)
         cell.air.listen(self.name, cell.up[channel])
@@ -224,22 +220,20 @@ class _Receiver(_Deaf):
         if number not in self._owed:
             self._owed.append(number)
         is_full = len(self._owed) >= self._most
-        if not self._plan:
-            is_easy = not self.cell.case.schedule.holds or self.duty.share() < EASY_SHARE
+        if not self._is_planned:
+            is_easy = not schedule.holds or self.duty.share() < EASY_SHARE
             self._answer_in(TURN_US if is_full or is_easy else HOLD_US)
         elif is_full:
             self._answer_in(TURN_US)
 
     def _answer_in(self, delay_us: int) -> None:
-        self._plans += 1
-        plan = self._plan = self._plans
-        late_us = max(self.cell.busy_us[self.channel] - self.cell.kernel.now_us, 0)
-        self.cell.kernel.after(late_us + delay_us, lambda: self._answer_owed(plan))
+        self._plans.step()
+        self._is_planned = True
+        late_us = max(self._busy_until_us - self.cell.kernel.now_us, 0)
+        self._plans.plan(late_us + delay_us, self._answer_owed)
 
-    def _answer_owed(self, plan: int) -> None:
-        if plan != self._plan:
-            return
-        self._plan = 0
+    def _answer_owed(self) -> None:
+        self._is_planned = False
         self._answer([self._owed.popleft() for _ in range(min(self._most, len(self._owed)))])
         if self._owed:
             holds = self.cell.case.schedule.holds and len(self._owed) < self._most
@@ -251,10 +245,10 @@ class _Receiver(_Deaf):
         payload = cell.receipt(numbers)
         packet = Packet(payload, cell.down[self.channel], BASE_DBM)
         now = cell.kernel.now_us
-        if self.duty.wait_us(now, packet.airtime_us) or now < cell.busy_us[self.channel]:
+        if self.duty.wait_us(now, packet.airtime_us) or now < self._busy_until_us:
             return
         self.duty.sent(now, packet.airtime_us)
-        cell.busy_us[self.channel] = now + packet.airtime_us
+        self._busy_until_us = now + packet.airtime_us
         cell.result.base_ms += packet.airtime_us // 1000
         cell.air.send(self.name, packet)
         cell.kernel.after(packet.airtime_us, lambda: cell.air.listen(self.name, cell.up[self.channel]))
@@ -273,7 +267,6 @@ class Cell:
         self.down = [
             Modulation(answers[each % len(answers)], case.factor, iq_inverted=True) for each in range(case.channels)
         ]
-        self.busy_us = [0] * case.channels
         self.receipts: dict[bytes, list[int]] = {}
         self.result = Result(case)
         for channel in range(case.channels):

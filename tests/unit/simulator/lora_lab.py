@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import sys
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
+from lora.radio import Radio
+from lora.sx126x import Sx126x
+from lora.sx127x import Sx127x
 from simulator.radio.air import Air
 from simulator.radio.sx126x import Sx126x as Sx126xChip
 from simulator.radio.sx127x import Sx127x as Sx127xChip
 from simulator.virtual.kernel import NEVER, Kernel
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "firmware"))
-from lora.radio import Radio
-from lora.sx126x import Sx126x
-from lora.sx127x import Sx127x
 
 CHANNEL_HZ = 921_400_000
 Chip = Sx126xChip | Sx127xChip

@@ -14,7 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from lora_lab import CHANNEL_HZ, Chip, Lab
+from lora_lab import CHANNEL_HZ, Chip, Lab, driver
 
 from simulator.radio.sx126x import Sx126x as Sx126xChip
 
@@ -63,7 +63,6 @@ class Modules:
             monkeypatch.setitem(sys.modules, name, module)
         for name in ("LoRaRF", "LoRaRF.base", "LoRaRF.SX126x", "LoRaRF.SX127x", "adafruit_rfm9x"):
             monkeypatch.delitem(sys.modules, name, raising=False)
-        monkeypatch.syspath_prepend(".")
 
     def load(self, name: str, chip: Chip) -> Any:
         self.chip = chip
@@ -118,7 +117,6 @@ class LoraRf:
 
     def __init__(self, modules: Modules, kind: str, chip: Chip) -> None:
         module = modules.load("LoRaRF." + {"sx126x": "SX126x", "sx127x": "SX127x"}[kind], chip)
-        self._kind = kind
         self._lora = lora = getattr(module, {"sx126x": "SX126x", "sx127x": "SX127x"}[kind])()
         if kind == "sx126x":
             assert lora.begin(0, 0, RESET, BUSY)
@@ -183,8 +181,6 @@ class Adafruit:
 
 class Ours:
     def __init__(self, modules: Modules, kind: str, chip: Chip) -> None:
-        from lora_lab import driver
-
         self._lab, self._radio = modules.lab, driver(chip)
         self._lab.run(self._radio.begin())
         self._lab.run(self._radio.tune(CHANNEL_HZ, FACTOR, 17))
