@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hardware.schema import Board, Pmu
+from hardware.schema import Board, Lora, Pmu
 
 # AXP192 datasheet v1.1. REG 12H, power output control: a bit for each output.
 OUTPUT_BITS = {"dcdc1": 0, "dcdc3": 1, "ldo2": 2, "ldo3": 3, "dcdc2": 4, "exten": 6}
@@ -24,15 +24,27 @@ def _ldo_code(pmu: Pmu, output: str) -> int:
 
 
 def pmu_parts(pmu: Pmu) -> tuple[int, ...]:
-    """(SDA, SCL, REG 12H at the start, its bit of the GPS, REG 28H: LDO2 in the upper half, LDO3 in the lower, REG
-    33H).
+    """(SDA, SCL, REG 12H at the start, its bits of the GPS and of LoRa, REG 28H: LDO2 in the upper half, LDO3 in the
+    lower, REG 33H).
 
-    LoRa starts without supply: no firmware drives it yet. What feeds the display stays on, since the bus has its
+    LoRa starts without supply: whoever uses it asks for it. What feeds the display stays on, since the bus has its
     pull-ups there.
     """
     outputs = _bits(pmu, "chip", "gps", "display")
     voltages = _ldo_code(pmu, "ldo2") << 4 | _ldo_code(pmu, "ldo3")
-    return pmu.sda, pmu.scl, outputs, _bits(pmu, "gps"), voltages, CHARGE_ON_4V2 | CHARGE_MA.index(pmu.charge_ma)
+    bits = _bits(pmu, "gps"), _bits(pmu, "lora")
+    return pmu.sda, pmu.scl, outputs, *bits, voltages, CHARGE_ON_4V2 | CHARGE_MA.index(pmu.charge_ma)
+
+
+# SX1261/2 data sheet, table 13-35: SetDIO3AsTcxoCtrl
+TCXO_MV = (1600, 1700, 1800, 2200, 2400, 2700, 3000, 3300)
+
+
+def lora_parts(lora: Lora) -> tuple[int | bool | None, ...]:
+    """As NAMES says; None for a pin or an oscillator that is not there."""
+    tcxo = None if lora.tcxo_mv is None else TCXO_MV.index(lora.tcxo_mv)
+    bus = lora.sck, lora.miso, lora.mosi, lora.cs, lora.rst
+    return *bus, lora.dio0, lora.dio1, lora.busy, tcxo, lora.dio2_switch
 
 
 # Part -> the names of its values, in order.
@@ -40,7 +52,8 @@ NAMES = {
     "button": "pin, pull-up inside, active low",
     "lamp": "LED, buzzer or None, active high",
     "gps": "UART, RX, TX, baud, standby where there is one",
-    "pmu": "SDA, SCL, REG 12H, its bit of the GPS, REG 28H, REG 33H",
+    "lora": "SCK, MISO, MOSI, CS, RST, DIO0, DIO1, BUSY, TCXO, DIO2 switch",
+    "pmu": "SDA, SCL, REG 12H, its bits of GPS and LoRa, REG 28H, REG 33H",
     "battery": "pin, Ohm to the battery, Ohm to ground",
     "sleep": "wake pin, light, deep, counter",
 }
@@ -55,6 +68,8 @@ def firmware_parts(board: Board) -> dict[str, tuple[Any, ...]]:
     if board.gps:
         gps = board.gps
         parts["gps"] = (gps.uart, gps.rx, gps.tx, gps.baud, *(() if gps.standby is None else (gps.standby,)))
+    if board.lora:
+        parts["lora"] = lora_parts(board.lora)
     if board.pmu:
         parts["pmu"] = pmu_parts(board.pmu)
     if board.battery and board.battery.divider:
@@ -83,6 +98,7 @@ def for_simulator(board: Board) -> dict[str, Any]:
         "led": {"pin": board.led.pin, "active_high": board.led.active_high},
         "buzzer": board.buzzer and board.buzzer.pin,
         "gps": board.gps and {"uart": board.gps.uart, "baud": board.gps.baud},
+        "lora": board.lora and board.lora.model_dump(),
         "pmu": None,
         "battery": None,
         "sleep": board.sleep.model_dump(),

@@ -20,7 +20,7 @@ PAGES = ROOT / "hardware" / "pages"
 FIRMWARE = ROOT / "firmware"
 COMPACT = FIRMWARE / "hal" / "boards"
 SIMULATOR = ROOT / "simulator" / "world" / "boards.json"
-PACKAGES = ("hal", "lora", "mqtt", "panic", "panic_wire")
+PACKAGES = ("base", "hal", "lora", "mqtt", "panic", "panic_wire")
 VERSION = "0.1.0"
 
 

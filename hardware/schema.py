@@ -78,7 +78,8 @@ class Gps(_Table):
 
 
 class Lora(_Table):
-    """dio1 and busy: of an SX1262 as well; dio0: of an SX1276."""
+    """dio1 and busy: of an SX1262 as well; dio0: of an SX1276. tcxo_mv: what an SX1262's oscillator gets from DIO3;
+    dio2_switch: its DIO2 turns the antenna."""
 
     chips: list[Literal["sx1262", "sx1276"]]
     sck: Pin
@@ -89,6 +90,8 @@ class Lora(_Table):
     dio0: Pin | None = None
     dio1: Pin
     busy: Pin | None = None
+    tcxo_mv: Literal[1600, 1700, 1800, 2200, 2400, 2700, 3000, 3300] | None = None
+    dio2_switch: bool = False
 
 
 class Rail(_Table):

@@ -8,9 +8,10 @@ _ADDRESS = 0x34
 class Axp192:
     """Each call raises OSError when the chip does not answer."""
 
-    def __init__(self, sda, scl, outputs, gps, voltages, charge):
+    def __init__(self, sda, scl, outputs, gps, lora, voltages, charge):
         self._i2c = I2C(0, sda=Pin(sda), scl=Pin(scl), freq=400000)
         self._gps = gps
+        self._lora = lora
         if self._read(0x03) != 0x03:  # REG 03H, IC type
             raise OSError(19)  # ENODEV
         self._write(0x28, voltages)  # REG 28H, LDO2 and LDO3: 1.8 V and 100 mV a step
@@ -38,8 +39,15 @@ class Axp192:
 
     def gps(self, on):
         """Give the GPS receiver its supply, or take it."""
+        self._switch(self._gps, on)
+
+    def lora(self, on):
+        """Give the LoRa radio its supply, or take it."""
+        self._switch(self._lora, on)
+
+    def _switch(self, bits, on):
         outputs = self._read(0x12)
-        self._write(0x12, outputs | self._gps if on else outputs & ~self._gps)
+        self._write(0x12, outputs | bits if on else outputs & ~bits)
 
     def quiet(self):
         """No interrupt is wanted, none is pending: before sleep, or the line stays low and wakes the chip at once."""

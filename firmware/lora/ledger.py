@@ -18,7 +18,7 @@ class Ledger:
 
     def __init__(self, duty_permille=10, dwell_ms=400, spare_permille=500):
         self.limit_ms = 3600 * duty_permille
-        self._dwell_ms = dwell_ms
+        self.dwell_ms = dwell_ms
         self._spare_ms = self.limit_ms * spare_permille // 1000
         self._sent = array("H", bytes(2 * _SLOTS))
         self._minute = 0
@@ -30,7 +30,7 @@ class Ledger:
 
     def wait_s(self, now_s, airtime_ms, urgent=False):
         """Seconds until so much may be sent; 0: now. None: never, as it is longer than the region's dwell time."""
-        if self._dwell_ms and airtime_ms > self._dwell_ms:
+        if self.dwell_ms and airtime_ms > self.dwell_ms:
             return None
         limit = self.limit_ms if urgent else self.limit_ms - self._spare_ms
         over = self.used_ms(now_s) + airtime_ms - limit

@@ -78,6 +78,20 @@ class Radio:
             raise RadioError("silent")
         return airtime
 
+    async def sleep(self):
+        """Least current, settings kept, nothing found left over; wake() ends it."""
+        await self.standby()
+        await self._clear()
+        await self._sleep()
+
+    def poke(self):
+        """End a rest() early."""
+        self._bus.poke()
+
+    async def rest(self, limit_ms):
+        """Wait, for at most limit_ms or without end, until the chip has found something, or poke(): True then."""
+        return await self._bus.wait(limit_ms)
+
     async def listen(self):
         """Receive from now on, one packet after the other, until something else is asked."""
         await self._ready()

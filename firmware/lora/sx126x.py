@@ -75,10 +75,8 @@ class Sx126x(Radio):
         """It neither sends nor receives."""
         await self._command(0x80, 0)
 
-    async def sleep(self):
-        """Least current, settings kept; wake() ends it (13.1.1)."""
-        await self._command(0x80, 0)
-        await self._command(0x84, 4)
+    async def _sleep(self):
+        await self._command(0x84, 4)  # SetSleep: warm start (13.1.1)
 
     async def wake(self):
         """After sleep()."""

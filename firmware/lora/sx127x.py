@@ -69,8 +69,7 @@ class Sx127x(Radio):
         """It neither sends nor receives."""
         self._write(_OP_MODE, _STANDBY)
 
-    async def sleep(self):
-        """Least current, settings kept; wake() ends it."""
+    async def _sleep(self):
         self._write(_OP_MODE, _SLEEP)
 
     async def wake(self):

@@ -7,13 +7,14 @@ from mqtt.flag import LONGEST_MS
 
 
 async def wait(flag, ms=None):
-    """Until the ThreadSafeFlag is set, at most ms milliseconds or an hour. Then clear it."""
+    """Until the ThreadSafeFlag is set, at most ms milliseconds or an hour: True when it was. Then clear it."""
     ms = LONGEST_MS if ms is None else max(1, min(ms, LONGEST_MS))
     try:
         await asyncio.wait_for(flag.wait(), ms / 1000)
     except asyncio.TimeoutError:
-        return
+        return False
     flag.clear()
+    return True
 
 
 def print_exception(error):

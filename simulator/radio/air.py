@@ -37,9 +37,10 @@ REJECTION_DB = (
 
 
 class Clock(Protocol):
-    """Virtual time in microseconds: simulator.virtual.kernel.Kernel is one."""
+    """Time in microseconds: simulator.virtual.kernel.Kernel is one, simulator.world.wallclock.WallClock another."""
 
-    now_us: int
+    @property
+    def now_us(self) -> int: ...
 
     def after(self, delay_us: int, action: Callable[[], None]) -> None: ...
 
@@ -67,6 +68,17 @@ class Heard:
     intact: bool
     rssi_dbm: float
     snr_db: float
+
+
+class Deaf:
+    """A receiver that does nothing with what it is told: a radio that only sends."""
+
+    def preamble(self) -> None: ...
+    def header(self, packet: Packet) -> None: ...
+    def failed(self) -> None: ...
+    def received(self, heard: Heard) -> None: ...
+    def loss_db(self) -> float:
+        return 0.0
 
 
 @dataclass(eq=False)

@@ -55,6 +55,12 @@ class Sx126x(Setup):
     def busy(self) -> bool:
         return self.stuck or self._held or self.mode == c.SLEEP or self.clock.now_us < self._busy_until_us
 
+    @property
+    def busy_us(self) -> int | None:
+        """Microseconds until BUSY falls by itself; None when it is low, or stays high."""
+        left_us = self._busy_until_us - self.clock.now_us
+        return left_us if self.busy and left_us > 0 else None
+
     def transfer(self, sent: bytes) -> bytes:
         """One transaction; Fault for one that the chip would not do."""
         if self.gone or self._held:

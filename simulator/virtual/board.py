@@ -6,11 +6,13 @@ import copy
 import heapq
 import random
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from simulator.radio.air import Air, Place
 from simulator.virtual.energy import Ledger
 from simulator.virtual.gps import Sky
 from simulator.virtual.kernel import LOOKAHEAD_US, NEVER, Kernel
@@ -35,6 +37,7 @@ RESTARTS_LIMIT = 20  # resets in a row, each within STEADY_US
 STEADY_US = 10_000_000
 CONSOLE_LINES = 400
 SKY_AHEAD_US = 4_000_000
+SERIAL_BYTES = 128
 MOST_IN = 12  # things that a board is told at once
 
 
@@ -56,6 +59,10 @@ class Plan:
     tls_us: int = TLS_US
     board: str = DEFAULT  # how it is wired: a name of simulator/world/boards.json
     battery_mv: int | None = None
+    air: Air | None = None  # what its LoRa radio speaks on, if it has one
+    lora: str = ""  # its chip: sx1262 or sx1276; "": what the board is sold with
+    place: Place = (0.0, 0.0, 0.0)
+    on_line: Callable[[str], None] | None = None  # told of what it prints, in place of the console: a base station's
     ledger: Ledger = field(default_factory=Ledger)
 
 
@@ -72,6 +79,9 @@ class Board:
         self.pins = PinLog()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self.electrics = Electrics(plan.board, plan.battery_mv)
+        if plan.air:
+            self.electrics.fit_radio(self.name, plan.lora, plan.air, plan.place, self._radio_moved)
+        self._asking = False  # it waits for its radio's answer
         self.button_pin: int = self.electrics.wired["button"]["pin"]
         self.outside = {self.button_pin: 1, **self.electrics.levels()}
         self.erases: Counter[int] = Counter()
@@ -110,7 +120,7 @@ class Board:
 
     @property
     def wake_us(self) -> int:
-        if self._process is None:
+        if self._process is None or self._asking:
             return NEVER
         due = self._inbox[0][0] if self._inbox else NEVER
         sky = self.plan.sky.next_us if self.plan.sky and not self._asleep else NEVER
@@ -188,7 +198,14 @@ class Board:
             self._wake_us = NEVER
             self._ended(message["reset"], "asked" if message["reset"] != "wdt" else "bitten")
         elif "pin" in message or "pwm" in message:
-            self._driven(at_us, message)
+            radio = self.electrics.radio
+            if radio and message.get("pin") == radio.select:
+                self._kernel.at(at_us, lambda: radio.choose(message["value"]))
+            else:
+                self._driven(at_us, message)
+        elif "spi" in message or "line" in message:
+            self._asking = True
+            self._kernel.at(at_us, lambda process=self._process: self._ask_radio(message, process))
         elif "i2c" in message:
             self._transfer(at_us, message)
         elif "erase" in message:
@@ -201,10 +218,22 @@ class Board:
             self.overflows += message["overflow"]
             self._see("overflow", at_us, edges=message["overflow"])
         elif "console" in message:
-            self._see("console", at_us, text=message["console"])
+            self._printed(message["console"], at_us)
         else:
             kind = next(iter(message))
             self._see(kind, at_us, value=message[kind])
+
+    def _printed(self, text: str, at_us: int) -> None:
+        if self.plan.on_line and text.startswith("~"):
+            told = self.plan.on_line
+            self._kernel.at(at_us, lambda: told(text))
+        else:
+            self._see("console", at_us, text=text)
+
+    def type(self, data: bytes) -> None:
+        """To its serial line, now."""
+        for at in range(0, len(data), SERIAL_BYTES):
+            self.tell({"stdin": data[at : at + SERIAL_BYTES].decode("latin-1")}, self._kernel.now_us)
 
     def _driven(self, at_us: int, message: dict[str, Any]) -> None:
         kept = {key: message[key] for key in ("pin", "value", "pwm", "freq", "duty", "t_ms") if key in message}
@@ -222,6 +251,22 @@ class Board:
             self._see("i2c-fault", at_us, message=fault)
         self.tell(answer, at_us)
         self._electrics_moved(at_us)
+
+    def _ask_radio(self, message: dict[str, Any], process: Process | None) -> None:
+        """A transfer or a reset, at its moment: what every board did before it has happened."""
+        radio = self.electrics.radio
+        if self._process is not process or radio is None:
+            return
+        answer = radio.transfer(message) if "spi" in message else radio.reset(message)
+        if "spi" in answer and (fault := answer["spi"].get("fault")):
+            self._see("spi-fault", message=fault)
+        self._asking = False
+        self.tell(answer, self._kernel.now_us)
+
+    def _radio_moved(self, pin: int, level: int) -> None:
+        self.outside[pin] = level
+        now = self._kernel.now_us
+        self.tell({"pin": pin, "value": level, "t_us": now}, now)
 
     def _electrics_moved(self, at_us: int) -> None:
         if moved := self.electrics.irq_moved():
@@ -249,6 +294,7 @@ class Board:
         if self._process is not None:
             at_us = max(at_us, self.now_us)
             heapq.heappush(self._inbox, (at_us, next(self._order), message))
+            self._kernel.touch(self)
 
     # Supply
 
@@ -262,6 +308,8 @@ class Board:
         if cause == "power":
             self._rtc = ""
             self.electrics.power_on()
+        else:
+            self.electrics.start()
         if cause == "deepsleep":
             self.ledger.switch(kernel.now_us, "cpu", "awake")
         else:
@@ -284,6 +332,7 @@ class Board:
             **self.electrics.setup(),
             "names": self.names,
             "tls_us": self.plan.tls_us,
+            "stdin": self.plan.on_line is not None,
             "flash": {"page_us": PAGE_US, "erase_us": ERASE_US, "worn": self.worn},
         }
         self._used = True
@@ -292,6 +341,7 @@ class Board:
         self._wake_us = self.now_us
         if self.plan.sky and cause != "deepsleep":
             self.plan.sky.power_on(self.now_us)
+        kernel.touch(self)
 
     def power_off(self) -> None:
         """Cut the supply: what is under way on the flash stays half done, pins go dark."""
@@ -299,6 +349,7 @@ class Board:
             return
         self._nap = None
         self._stop()
+        self.electrics.power_off()
         now = self._kernel.now_us
         self.ledger.power(now, False)
         self._trace.add(now, self.name, "power", on=False)
@@ -308,8 +359,9 @@ class Board:
         if self._process is not None:
             self._process.kill()
         self._process = None
-        self._wake_us, self._inbox = NEVER, []
+        self._wake_us, self._inbox, self._asking = NEVER, [], False
         self.link.power_off()
+        self._kernel.touch(self)
         for entry in self.pins.darkening(self._kernel.now_us / 1000):
             self.pins.add(entry)
 
@@ -335,6 +387,7 @@ class Board:
         if self._process is not None:
             self._process.kill()
             self._process = None
+        self._kernel.touch(self)
 
     def reset(self, cause: str = "hard") -> None:
         """The reset button, the watchdog, a brown-out."""

@@ -12,18 +12,19 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from simulator.radio.air import Air, Heard
+from simulator.radio.air import Air, Deaf, Heard
 from simulator.radio.modulation import Modulation, Packet
 from simulator.radio.plans import Plans
 from simulator.radio.regions import AS923_2, HOUR_US, Inspector, Region
 from simulator.virtual.kernel import Kernel
 
 FRAME_BYTES = 24  # a compact alarm
-RECEIPT_BYTES, BATCH_BYTES = 9, 2  # of one device in a receipt; of a receipt for several, besides
+RECEIPT_BYTES, BATCH_BYTES = 9, 1  # a compact status; a packet of them, besides
 TURN_US = 20_000  # from a frame's end until its receipt can begin: the gateway's commit, and the way there and back
 DEVICE_DBM, BASE_DBM = 14.0, 14.0
-# Once so much of a base's hour is used, its receipts wait until a packet is full, or so long: each packet counts then.
-EASY_SHARE, HOLD_US = 0.1, 4_000_000
+# Once so much of a base's hour is used, and so many come that a packet is filled in that time (or half of it is used),
+# its receipts wait until a packet is full, or so long: each packet counts then.
+EASY_SHARE, FEW_SHARE, HOLD_US = 0.1, 0.5, 4_000_000
 
 
 @dataclass(frozen=True)
@@ -106,17 +107,6 @@ class Result:
         return self.receipt_s[place] if place < len(self.receipt_s) else None
 
 
-class _Deaf:
-    """A receiver that is told of packets only."""
-
-    def preamble(self) -> None: ...
-    def header(self, packet: Packet) -> None: ...
-    def failed(self) -> None: ...
-    def received(self, heard: Heard) -> None: ...
-    def loss_db(self) -> float:
-        return 0.0
-
-
 class _Duty:
     """The hour's airtime, to the microsecond."""
 
@@ -144,7 +134,7 @@ class _Duty:
         self._sent.append((now_us + airtime_us, airtime_us))
 
 
-class _Button(_Deaf):
+class _Button(Deaf):
     def __init__(self, cell: Cell, number: int, place: tuple[float, float, float]) -> None:
         self.cell, self.number, self.name = cell, number, f"button{number}"
         self.tries = 0
@@ -194,12 +184,13 @@ class _Button(_Deaf):
             self.cell.result.receipt_s.append((self.cell.kernel.now_us - self.pressed_us) / 1e6)
 
 
-class _Receiver(_Deaf):
+class _Receiver(Deaf):
     """The base on one channel."""
 
     def __init__(self, cell: Cell, channel: int) -> None:
         self.cell, self.channel, self.name = cell, channel, f"base{channel}"
         self._owed: deque[int] = deque()
+        self._came: deque[int] = deque()  # when the last ones came, as many as fill a packet
         self._plans = Plans(cell.kernel)
         self._is_planned = False
         self._busy_until_us = 0
@@ -220,8 +211,13 @@ class _Receiver(_Deaf):
         if number not in self._owed:
             self._owed.append(number)
         is_full = len(self._owed) >= self._most
+        now = self.cell.kernel.now_us
+        self._came.append(now)
+        if len(self._came) > self._most:
+            self._came.popleft()
+        are_few = len(self._came) < self._most or now - self._came[0] > HOLD_US
         if not self._is_planned:
-            is_easy = not schedule.holds or self.duty.share() < EASY_SHARE
+            is_easy = not schedule.holds or self.duty.share() < (FEW_SHARE if are_few else EASY_SHARE)
             self._answer_in(TURN_US if is_full or is_easy else HOLD_US)
         elif is_full:
             self._answer_in(TURN_US)

@@ -8,7 +8,7 @@ conservative parallel simulation (Chandy and Misra, 1979):
   run that far beyond the next event, and that far beyond its own last word to the world;
 - what happens to a board itself (a power cut, WiFi) is a barrier that it does not run beyond.
 
-With several boards each may be ahead of the slowest by SKEW_US at most; what one board causes at another that is
+With several boards each may be ahead of the slowest by skew_us at most; what one board causes at another that is
 ahead comes when that one is.
 """
 
@@ -43,6 +43,7 @@ class Kernel:
     """at() and after() plan what happens; run() lets it happen. Times are microseconds since the world's start."""
 
     now_us: int = 0
+    skew_us: int = SKEW_US  # less where boards hear each other (LoRa), as what one causes must be felt in time
     runners: list[Runner] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -50,6 +51,9 @@ class Kernel:
         self._events: list[tuple[int, int, Action]] = []
         self._seen: list[tuple[int, int, int, Action]] = []
         self._barriers: dict[int, list[int]] = {}
+        self._places: dict[int, int] = {}
+        self._wakes: dict[int, int] = {}  # by place in `runners`; the heap has older entries too
+        self._by_wake: list[tuple[int, int]] = []
 
     def at(self, at_us: int, action: Action, runner: Runner | None = None) -> None:
         """Let `action` happen at `at_us`, or now if that is past. runner: whom it happens to (a barrier for it)."""
@@ -60,6 +64,31 @@ class Kernel:
 
     def after(self, delay_us: int, action: Action, runner: Runner | None = None) -> None:
         self.at(self.now_us + delay_us, action, runner)
+
+    def touch(self, runner: Runner) -> None:
+        """Its wake_us may be another than before. To be called whenever it is: hundreds are not asked each time."""
+        place = self._places.get(id(runner))
+        if place is None:
+            place = self._places[id(runner)] = self.runners.index(runner)
+        wake_us = runner.wake_us
+        if self._wakes.get(place) != wake_us:
+            self._wakes[place] = wake_us
+            heapq.heappush(self._by_wake, (wake_us, place))
+
+    def _first_wake_us(self) -> int:
+        heap = self._by_wake
+        while heap and self._wakes.get(heap[0][1]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else NEVER
+
+    def _woken(self, horizon_us: int) -> list[int]:
+        """The places of those that wake until then, in order."""
+        found: set[int] = set()
+        while self._first_wake_us() <= horizon_us:
+            place = heapq.heappop(self._by_wake)[1]
+            found.add(place)
+            del self._wakes[place]
+        return sorted(found)
 
     @property
     def next_us(self) -> int:
@@ -72,9 +101,11 @@ class Kernel:
 
     def run(self, until_us: int) -> None:
         """Until `until_us` of virtual time."""
+        for runner in self.runners:
+            self.touch(runner)
         while True:
             event_us = self.next_us
-            board_us = min((runner.wake_us for runner in self.runners), default=NEVER)
+            board_us = self._first_wake_us()
             self._look(min(event_us, board_us, until_us))
             if min(event_us, board_us) > until_us:
                 self._look(until_us)
@@ -90,15 +121,18 @@ class Kernel:
         """Let every board run that has something to do before the common horizon, side by side."""
         horizon = min(event_us + LOOKAHEAD_US, until_us + 1)
         if len(self.runners) > 1:
-            horizon = min(horizon, first_us + SKEW_US)
+            horizon = min(horizon, first_us + self.skew_us)
         granted = []
-        for runner in self.runners:
+        woken = [self.runners[place] for place in self._woken(horizon)]
+        for runner in woken:
             reach = min(horizon, self._barrier(runner))
             if runner.wake_us <= reach and reach >= runner.now_us:
                 runner.grant(reach)
                 granted.append(runner)
         for runner in granted:
             runner.collect()
+        for runner in woken:
+            self.touch(runner)
         if not granted:
             raise RuntimeError(f"virtual time stands still at {first_us} us")
 

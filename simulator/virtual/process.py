@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from sigap.problem import Problem
 from sigap.processes import LIBC, die_with_parent
 from simulator.world.process import launcher_folder, micropython
 
 # What launcher, shims and asyncio's queue in Python take on top of the board's own heap; see world/process.py.
 LOCKSTEP_KB = 130
 HANG_LIMIT_S = 20.0  # of real time, in which a board must come to its next wait
+DESCRIPTORS = 4  # two pipes, the console, one while it starts
 ADDR_NO_RANDOMIZE = 0x0040000  # personality(2)
 
 
@@ -24,6 +27,17 @@ class BoardHung(RuntimeError):
 
 class BoardDied(RuntimeError):
     """The process ended by itself."""
+
+
+def let_in(boards: int) -> None:
+    """Let this process have the descriptors that so many boards need. Problem where it may not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = boards * DESCRIPTORS + 200
+    if soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise Problem(f"{boards} boards need {wanted} open files, and {hard} are allowed", "Raise `ulimit -Hn`")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _prepare() -> None:
@@ -60,6 +74,8 @@ class Process:
         os.close(up_write)
         self._write, self._read = down_write, up_read
         self._console = console.open("rb")
+        self._poll = select.poll()  # select() ends at descriptor 1024
+        self._poll.register(up_read, select.POLLIN)
         self.send(setup)
 
     @property
@@ -81,7 +97,7 @@ class Process:
     def _exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            if not select.select([self._read], [], [], HANG_LIMIT_S)[0]:
+            if not self._poll.poll(HANG_LIMIT_S * 1000):
                 raise BoardHung(f"no word in {HANG_LIMIT_S:g} s")
             part = os.read(self._read, size - len(data))
             if not part:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from simulator.radio.air import Air
 from simulator.world import process
 from simulator.world.chip import Chip
 from simulator.world.electrics import Electrics
@@ -40,10 +41,13 @@ class Board:
         where: Callable[[], tuple[int, str, Path]],
         restarts: int,
         steady_s: float,
+        air: Air,
+        settle: Callable[[], None],
     ) -> None:
         self.settings, self.name, self._emit, self._where = settings, settings.name, emit, where
         self.chip = Chip(settings)
         self.supply = Supply(self.name, self.event, self._spawn, self._attend, self._detach, restarts, steady_s)
+        self._settle = settle
         self.pins = PinLog()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self.boot: Message | None = None  # the last boot report
@@ -52,6 +56,7 @@ class Board:
         self.worn: tuple[int, int] | None = None  # first and last block that can no longer be written
         self.tear: int | None = None  # bytes that the next start may program before its power goes
         self.electrics = Electrics(settings.board, settings.battery_mv, settings.usb)
+        self.electrics.fit_radio(self.name, settings.lora, air, (*settings.place, 0.0), self._radio_moved)
         self.outside: dict[int, int] = {settings.button_pin: 1, **self.electrics.levels()}
         self._wake: tuple[int, int] | None = None  # pin and level that end a deep sleep
         self._rtc = ""
@@ -118,6 +123,7 @@ class Board:
             speaking.cancel()
 
     def _detach(self) -> None:
+        self.electrics.power_off()
         if self._prompt:
             self._prompt.gone()
         self._feed(None)
@@ -161,6 +167,8 @@ class Board:
         self._writer = writer
         if self.supply.started_because == "power":
             self.electrics.power_on()
+        else:
+            self.electrics.start()
         self.outside |= self.electrics.levels()
         return {
             "cause": CAUSES[self.supply.started_because],
@@ -201,11 +209,17 @@ class Board:
         """One message of the board. Unknown ones become events, so that nothing is lost silently."""
         if "pin" in message or "pwm" in message:
             entry = {key: message[key] for key in ("pin", "value", "pwm", "freq", "duty", "t_ms") if key in message}
+            radio = self.electrics.radio
+            if radio and message.get("pin") == radio.select:
+                radio.choose(message["value"])  # hundreds in a second, and no news to anybody
+                return
             self._note({**entry, "by": "board", "at": wall_ms() - time.monotonic() * 1000 + message["t_us"] / 1000})
         elif "feed" in message:
             self._feed(self._wdt_ms)
         elif "i2c" in message:
             self._transfer(message)
+        elif "spi" in message or "line" in message:
+            self._ask_radio(message)
         elif "wdt" in message:
             self._wdt_ms = int(message["wdt"])
             self.event("wdt", timeout_ms=self._wdt_ms)
@@ -306,6 +320,21 @@ class Board:
         if not self.electrics.feeds("chip"):
             self.event("unpowered", message="the program has switched off the chip's own supply")
             self._cut = asyncio.ensure_future(self.supply.off())
+
+    def _ask_radio(self, message: Message) -> None:
+        """A transfer on the SPI bus, or the radio's reset."""
+        radio = self.electrics.radio
+        assert radio
+        self._settle()
+        answer = radio.transfer(message) if "spi" in message else radio.reset(message)
+        if "spi" in answer and (fault := answer["spi"].get("fault")):
+            log.error("%s: %s", self.name, fault)
+            self.event("spi-fault", message=fault)
+        self.send(answer)
+
+    def _radio_moved(self, pin: int, level: int) -> None:
+        self.outside[pin] = level
+        self.send({"pin": pin, "value": level, "t_us": time.monotonic_ns() // 1000})
 
     def _electrics_moved(self) -> None:
         if moved := self.electrics.irq_moved():

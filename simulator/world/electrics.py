@@ -1,9 +1,12 @@
-"""What is soldered around a virtual board's chip: battery, divider, PMU and the supplies that it switches."""
+"""What is soldered around a virtual board's chip: battery, divider, radio, PMU and the supplies that it switches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from simulator.radio.air import Air, Place
+from simulator.radio.wired import Wired
 from simulator.world.axp192 import Axp192, Fault, Nak
 from simulator.world.wiring import BOARDS
 
@@ -21,11 +24,29 @@ class Electrics:
         pmu = self.wired["pmu"]
         self.pmu = Axp192(pmu["rails"], self.battery_mv, usb) if pmu else None
         self._irq_said = False
+        self.radio: Wired | None = None
+
+    def fit_radio(self, name: str, kind: str, air: Air, place: Place, tell: Callable[[int, int], None]) -> None:
+        """Put its LoRa chip on the air, where the board has one. kind: sx1262 or sx1276; "": what it is sold with."""
+        if self.wired["lora"]:
+            self.radio = Wired(name, self.wired["lora"], kind or self.wired["lora"]["chips"][0], air, place, tell)
 
     def power_on(self) -> None:
         """The supply of the whole board came; a reset of the chip alone leaves the PMU as it is."""
         if self.pmu:
             self.pmu.power_on()
+        self.start()
+
+    def start(self) -> None:
+        """The processor starts: it drives no pin."""
+        if self.radio:
+            self.radio.let_go()
+            self.radio.supply(self.feeds("lora"))
+
+    def power_off(self) -> None:
+        """The supply of the whole board went."""
+        if self.radio:
+            self.radio.supply(False)
 
     def setup(self) -> dict[str, Any]:
         """What the board's process must know at its start; nothing for a board without any of this."""
@@ -33,6 +54,8 @@ class Electrics:
         if self.pmu:
             pmu = self.wired["pmu"]
             found["i2c"] = [[pmu["sda"], pmu["scl"]]]
+        if self.radio:
+            found["spi"] = self.wired["lora"]["rst"]
         if (at_pin := self._at_pin()) is not None:
             found["adc"] = {str(at_pin["adc"]): at_pin["uv"]}
         return found
@@ -40,7 +63,8 @@ class Electrics:
     def levels(self) -> dict[int, int]:
         """{pin: level} that this drives when the board starts."""
         self._irq_said = bool(self.pmu and self.pmu.irq)
-        return {self.wired["pmu"]["irq"]: int(not self._irq_said)} if self.pmu else {}
+        irq = {self.wired["pmu"]["irq"]: int(not self._irq_said)} if self.pmu else {}
+        return irq | (self.radio.levels() if self.radio else {})
 
     def feeds(self, part: str) -> bool:
         """chip, gps, lora: it has its supply."""
@@ -71,6 +95,8 @@ class Electrics:
             return {"i2c": {"errno": ENODEV}}
         except Fault as fault:
             return {"i2c": {"fault": str(fault)}}
+        if self.radio:
+            self.radio.supply(self.feeds("lora"))
         return {"i2c": {"data": data.hex()}}
 
     def _at_pin(self) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ BOARD_SOURCES = Path(__file__).resolve().parents[1] / "board"
 # its heap too. tests/system/test_board_heap.py holds both figures to what is there.
 ASYNCIO_KB = 4
 SHIMS_KB = 57
-SENSORS_KB = 3  # on top, for the shims of I2C and ADC, on boards that have them
+SENSORS_KB = 8  # on top, for the shims of I2C, SPI and ADC, on boards that have them
 PROMPT_KB = 8  # on top of those, with a serial port: what is typed is compiled, and the firmware may have left little
 
 

@@ -40,7 +40,8 @@ class BoardSettings:
     says at power-on (to test its wrap). board: how it is wired, a name of boards.json ("": as `device` says).
     battery_mv: None is a fresh battery, where it has one; usb: a plug is in, as a PMU sees it. heap_kb: for the
     firmware; 140 kB of this 64-bit interpreter stand for about 96 kB of an ESP32. serial: it has a serial port, and
-    so a prompt (Linux).
+    so a prompt (Linux). lora: the chip of its radio, sx1262 or sx1276 ("": what the board is sold with). place: metres
+    east and north, for who hears whose radio.
     """
 
     name: str
@@ -58,6 +59,8 @@ class BoardSettings:
     board: str = ""
     battery_mv: int | None = None
     usb: bool = False
+    lora: str = ""
+    place: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         self.board = self.board or wiring.kind_of(self.device)
@@ -103,19 +106,31 @@ def _board(value: object, folder: Path) -> BoardSettings:
     gps, device = table.pop("gps", None), _device(table.pop("device", None), folder)
     path = folder / table.pop("image", f"{name}.img")
     simple = {"on": bool, "heap_kb": int, "button_pin": int, "ticks_ms": int, "reflash": bool, "serial": bool}
-    simple |= {"wifi": dict, "board": str, "battery_mv": int, "usb": bool}
+    simple |= {"wifi": dict, "board": str, "battery_mv": int, "usb": bool, "lora": str}
     for key, kind in simple.items():
         if key in table and not isinstance(table[key], kind):
             raise Problem(f"{name}: {key} must be of type {kind.__name__}", "Correct the world file", USAGE)
+    base = table.pop("base", None)
+    place = table.pop("place", (0.0, 0.0))
+    if not isinstance(place, (list, tuple)) or len(place) != 2 or not all(isinstance(m, (int, float)) for m in place):
+        raise Problem(f"{name}: place is {place!r}", "Give metres east and north: [0, 250]", USAGE)
+    if table.get("lora", "") not in ("", "sx1262", "sx1276"):
+        raise Problem(f"{name}: there is no radio {table['lora']!r}", "There are sx1262 and sx1276", USAGE)
     if unknown := set(table) - set(simple):
-        known = ["device", "gps", "image", "name", *simple]
+        known = ["base", "device", "gps", "image", "name", "place", *simple]
         raise Problem(f"{name}: unknown {', '.join(sorted(unknown))}", f"A board has {', '.join(sorted(known))}", USAGE)
     if table.get("board", wiring.DEFAULT) not in wiring.BOARDS:
         known = ", ".join(wiring.BOARDS)
         raise Problem(f"{name}: there is no board {table['board']!r}", f"There are {known}", USAGE)
     if unknown := set(table.get("wifi", {})) - set(WIFI):
         raise Problem(f"{name}: wifi has no {', '.join(sorted(unknown))}", f"It has {', '.join(WIFI)}", USAGE)
-    return BoardSettings(name=name, image=path, device=device, gps=None if gps is None else receiver(gps), **table)
+    heard = None if gps is None else receiver(gps)
+    files = {}
+    if base is not None:
+        files["base.json"] = json.dumps(_table(base, f"{name}: base")).encode()
+        table.setdefault("board", wiring.kind_of(base))
+    where = (float(place[0]), float(place[1]))
+    return BoardSettings(name=name, image=path, device=device, gps=heard, place=where, files=files, **table)
 
 
 def from_dict(value: object, folder: Path) -> WorldSettings:

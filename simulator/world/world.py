@@ -11,11 +11,13 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from simulator.radio.air import Air
 from simulator.world import process, protocol
 from simulator.world.board import Board
 from simulator.world.control import Control
 from simulator.world.protocol import Message, ProtocolError
 from simulator.world.settings import WorldSettings
+from simulator.world.wallclock import WallClock
 
 log = logging.getLogger("sigap.world")
 HELLO_LIMIT_S = 10.0
@@ -39,8 +41,10 @@ class World:
         self._watchers: set[asyncio.Queue[Message | None]] = set()
         self._peers: set[asyncio.Task[None]] = set()
         self.stopping = asyncio.Event()
+        clock = WallClock()
+        self.air = Air(clock)
         make: Callable[..., Board] = lambda one: Board(  # noqa: E731
-            one, self.emit, self._where, settings.restarts, settings.steady_s
+            one, self.emit, self._where, settings.restarts, settings.steady_s, self.air, clock.settle
         )
         self.boards = {one.name: make(one) for one in settings.boards}
 

@@ -84,6 +84,10 @@ def main():
     network.install(modules, link, setup, lambda us: link.stall(us, BUSY))
     esp32.install(modules)
     sockets.install(modules, link, network, setup)
+    if setup.get("stdin"):
+        from . import console
+
+        console.install(modules, sys, link)
     flash.mount(os.getenv("SIGAP_IMAGE"), link, setup["flash"])
     modules["os"] = modules["uos"] = _Seeded(os)
     for key in ("SIGAP_PIPES", "SIGAP_IMAGE"):

@@ -73,7 +73,8 @@ class _Machine:
 def install(modules, link, setup):
     """setup: "cause" (reset cause), "unique_id" (12 hex digits), "pins" {"27": level from outside}.
 
-    With "i2c" or "adc" the board has chips on a bus, or a voltage at a pin; another board's heap is spared their shims.
+    With "i2c", "spi" or "adc" the board has chips on a bus, or a voltage at a pin; another board's heap is spared their
+    shims.
     """
     global _link, _cause, _unique_id
     import binascii
@@ -99,6 +100,12 @@ def install(modules, link, setup):
 
         adc.install(link, number, setup["adc"])
         source.ADC = adc.ADC
+    if "spi" in setup:
+        from . import spi
+
+        spi.install(link, number, pins.level)
+        pins.asked.append(setup["spi"])
+        source.SPI = spi.SPI
     for function in (reset, soft_reset, reset_cause, unique_id, freq, idle):
         setattr(source, function.__name__, function)
     for name in ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET"):

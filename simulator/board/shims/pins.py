@@ -16,6 +16,7 @@ _link = None
 _pins = {}
 _outside = {}
 _counters = {}
+asked = []  # pins of which the world must say at once what follows: a radio's reset raises its BUSY
 
 
 def _report(pin, value):
@@ -74,7 +75,11 @@ class Pin(Part):
         changed = value != self._level
         self._level = value
         if self._mode == self.OUT and (changed or always):
-            _report(self._id, value)
+            if self._id in asked:
+                for number, moved in _link.call('{"line": [%d, %d]}' % (self._id, value), "line"):
+                    level({"pin": number, "value": moved})
+            else:
+                _report(self._id, value)
 
     def value(self, value=None):
         if value is not None:
@@ -138,7 +143,7 @@ def _on_pin(message):
         pin._edge(before, pin.value(), message["t_us"])
 
 
-def _on_level(message):
+def level(message):
     """The pin moves, and its interrupt has to wait; or there was none yet, as the board was starting."""
     _move(message.get("level") or message)
 
@@ -234,5 +239,5 @@ def install(link, outside):
     for number, value in outside.items():
         _outside[int(number)] = value
     link.on("pin", _on_pin)
-    link.on("level", _on_level)
+    link.on("level", level)
     link.on("edge", _on_edge)

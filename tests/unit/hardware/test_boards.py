@@ -83,7 +83,8 @@ def test_the_shipped_boards() -> None:
     assert set(boards) == {"devkit", "tbeam"}
     parts = compact.firmware_parts(boards["tbeam"])
     # DCDC1, DCDC3, LDO3 are on, LoRa's LDO2 is not; LDO3 is the GPS's; both LDOs at 3.3 V; 450 mA to 4.2 V.
-    assert parts["pmu"] == (21, 22, 0b0000_1011, 0b0000_1000, 0xFF, 0xC4)
+    assert parts["pmu"] == (21, 22, 0b0000_1011, 0b0000_1000, 0b0000_0100, 0xFF, 0xC4)
+    assert parts["lora"] == (5, 19, 27, 18, 23, 26, 33, 32, 2, True)
     assert all(energy.source for board in boards.values() for energy in board.energy)
 
 
