@@ -44,7 +44,10 @@ class Counter:
             self._write_next = 0
             self._limit = 0
             self.epoch = random_u32()
-            self._activation = self._far_above(journal_highest)
+            # So that who knows the epoch knows the upper bits, which a compact frame does not have.
+            self._activation = (self.epoch & 0xFFFF) << 16
+            if not journal_highest < self._activation <= 0xFFF00000:
+                self._activation = self._far_above(journal_highest)
             log("counter: no slot can be read; new epoch %08x" % self.epoch)
         # The rest of the block that the last life had reserved is given up: some of it was used.
         self._next = self.first = self._limit

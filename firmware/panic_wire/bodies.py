@@ -39,6 +39,7 @@ SITE_MOVED = 8
 FIX_JUMPED = 9
 NETWORK = 10
 EDGES_LOST = 11
+RADIO = 12
 
 # Values of the trouble NETWORK.
 NO_NETWORK = 1

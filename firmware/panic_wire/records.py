@@ -44,6 +44,7 @@ TROUBLE_NAMES = {
     bodies.FIX_JUMPED: "fix_jumped",
     bodies.NETWORK: "network",
     bodies.EDGES_LOST: "edges_lost",
+    bodies.RADIO: "radio",
 }
 REPORT_NAMES = {bodies.CRASH_TEXT: "crash_text", bodies.ANSWER: "answer", bodies.LOCATION: "location"}
 RESULT_NAMES = {bodies.DONE: "done", bodies.REFUSED: "refused", bodies.UNKNOWN: "unknown"}

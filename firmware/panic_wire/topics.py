@@ -1,6 +1,10 @@
-"""MQTT topics of contract v1: sigap/v1/d/<device>/up|down|state, <device> as eight lower-case hex digits."""
+"""MQTT topics of contract v1: sigap/v1/d/<device>/up|down|state, <device> as eight lower-case hex digits.
+
+And sigap/v1/b/<base>/up|down of base stations, which are named alike.
+"""
 
 PREFIX = "sigap/v1/d/"
+BASE_PREFIX = "sigap/v1/b/"
 ALL_UP = "sigap/v1/d/+/up"
 ALL_STATE = "sigap/v1/d/+/state"
 # Payloads of the retained `state` topic; OFFLINE is the last will.
@@ -45,11 +49,21 @@ def state(name):
     return PREFIX + name + "/state"
 
 
+def base_up(name):
+    """What a base station has heard: an UP of panic_wire.base_line."""
+    return BASE_PREFIX + name + "/up"
+
+
+def base_down(name):
+    """What a base station is to send: a DOWN of panic_wire.base_line, without its id."""
+    return BASE_PREFIX + name + "/down"
+
+
 def parse(topic):
-    """("d", name, "up"|"down"|"state"), or None when it is not a topic of this contract's devices."""
+    """("d", name, "up"|"down"|"state") of a device, ("b", name, "up"|"down") of a base station, else None."""
     parts = topic.split("/")
-    if len(parts) != 5 or parts[0] != "sigap" or parts[1] != "v1" or parts[2] != "d":
+    if len(parts) != 5 or parts[0] != "sigap" or parts[1] != "v1" or parts[2] not in ("d", "b"):
         return None
-    if not _is_name(parts[3]) or parts[4] not in _KINDS:
+    if not _is_name(parts[3]) or parts[4] not in _KINDS or (parts[2] == "b" and parts[4] == "state"):
         return None
-    return ("d", parts[3], parts[4])
+    return (parts[2], parts[3], parts[4])

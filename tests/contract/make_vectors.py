@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import wire_compact
 import wire_published
 from wire_cases import bad, good
 from wire_encoder import DEVICE, OTHER_ROOT, ROOT, U32, derive
@@ -75,13 +76,16 @@ def build() -> str:
     document = {
         "about": "Test vectors of Sigap's contract v1 (CONTRACT.md), made by tests/contract/make_vectors.py. "
         "Bytes are hex. fields: given to an encoder (null: only a decoder has this case); reads: what a "
-        "decoder gets. bad: frames that must be refused, with the reason.",
+        "decoder gets. bad: frames that must be refused, with the reason. compact: seen is the greatest counter "
+        "known in that epoch, near the greatest activation.",
         "version": 1,
         "ccm": ccm,
         "hkdf": hkdf,
         "keys": key_vectors(),
         "frames": good(),
         "bad": bad(),
+        "compact": wire_compact.cases(),
+        "statuses": wire_compact.statuses(),
     }
     return json.dumps(document, indent=1) + "\n"
 

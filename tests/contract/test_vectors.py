@@ -24,7 +24,7 @@ def test_the_check_sees_a_changed_file(tmp_path: Path) -> None:
     here, there = tmp_path / "tests" / "contract", tmp_path / "firmware" / "panic_wire"
     here.mkdir(parents=True)
     there.mkdir(parents=True)
-    for name in ("make_vectors.py", "wire_cases.py", "wire_encoder.py", "wire_published.py"):
+    for name in ("make_vectors.py", "wire_cases.py", "wire_compact.py", "wire_encoder.py", "wire_published.py"):
         (here / name).write_bytes(GENERATOR.with_name(name).read_bytes())
     script, copy = here / "make_vectors.py", there / "vectors.json"
     assert run("--check", script=script).returncode == 1, "a missing file is not the right file"
@@ -37,6 +37,6 @@ def test_the_check_sees_a_changed_file(tmp_path: Path) -> None:
 
 
 def test_the_generator_does_not_use_the_code_under_test() -> None:
-    for name in ("make_vectors.py", "wire_cases.py", "wire_encoder.py", "wire_published.py"):
+    for name in ("make_vectors.py", "wire_cases.py", "wire_compact.py", "wire_encoder.py", "wire_published.py"):
         lines = GENERATOR.with_name(name).read_text(encoding="utf-8").splitlines()
         assert not [line for line in lines if line.lstrip().startswith(("from panic_wire", "import panic_wire"))]

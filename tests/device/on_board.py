@@ -100,3 +100,19 @@ def bad(case):
         same("opened", case["reason"], case["name"])
     except FrameError as error:
         same(error.reason, case["reason"], case["name"])
+
+
+def compact(case):
+    from panic_wire.compact import seal_compact
+
+    key = uplink_key(unhexlify(case["root_key"]), case["device"])
+    made = seal_compact(key, case["type"], case["device"], case["epoch"], case["counter"], unhexlify(case["body"]))
+    same(hexlify(made).decode(), case["frame"], case["name"])
+
+
+def statuses(case):
+    from panic_wire.compact import is_status
+
+    key, status = downlink_key(unhexlify(case["root_key"]), case["device"]), unhexlify(case["status"])
+    same(is_status(key, status, case["stage"], case["device"], case["epoch"], case["counter"]), True, case["stage"])
+    same(is_status(key, status, case["stage"], case["device"], case["epoch"], case["counter"] + 32), False, "another")

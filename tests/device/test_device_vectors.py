@@ -13,14 +13,15 @@ from tests.system.mpremote_lab import Mpremote
 
 VECTORS = json.loads((FIRMWARE / "panic_wire" / "vectors.json").read_text())
 ON_BOARD = for_board((Path(__file__).parent / "on_board.py").read_text())
+KINDS = ("ccm", "hkdf", "keys", "frames", "bad", "compact", "statuses")
 CASES_AT_ONCE = 4  # as source they take heap beside the firmware
 
 
 def test_every_kind_is_tried() -> None:
-    assert set(VECTORS) - {"about", "version"} == {"ccm", "hkdf", "keys", "frames", "bad"}
+    assert set(VECTORS) - {"about", "version"} == set(KINDS)
 
 
-@pytest.mark.parametrize("kind", ["ccm", "hkdf", "keys", "frames", "bad"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_vectors(device: Mpremote, kind: str) -> None:
     cases = VECTORS[kind]
     parts = [cases[index : index + CASES_AT_ONCE] for index in range(0, len(cases), CASES_AT_ONCE)]
