@@ -40,12 +40,14 @@ COMMANDS = {
     "backends": "sigap.backends:backends",
     "outbox": "gateway.commands.outbox:outbox",
     "troubles": "gateway.commands.troubles:troubles",
+    "bases": "gateway.commands.bases:bases",
     "quarantine": "gateway.commands.views:quarantine",
     "energy": "sigap.energy:energy",
     "lora": "sigap.lora:lora",
     "frame": "sigap.frame:frame",
     "flash": "sigap.flash:flash",
     "provision": "sigap.provision:provision",
+    "base": "sigap.base:base",
     "bench": "sigap.bench.command:bench",
 }
 

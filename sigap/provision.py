@@ -18,6 +18,7 @@ from gateway.registry.provision import device_settings
 from gateway.settings import load_settings
 from gateway.store.engine import Store, open_store
 from gateway.store.schema import devices
+from gateway.supervision import bases
 from hardware.flashing.port import check
 from hardware.flashing.provisioning import write_settings
 from hardware.flashing.repl import open_repl
@@ -61,6 +62,14 @@ def registered(store: Store, name: str, owner: str, site: tuple[str, float, floa
 ASLEEP_HEARTBEAT_S = 3600  # each costs a connection; on mains the firmware's own default holds
 
 
+def plan_of(store: Store) -> list[list[int]]:
+    """What a button tries over LoRa: each base station's row, as it said it (CONTRACT.md, section 11)."""
+    with store.read() as conn:
+        beats = [each["beat"] for each in bases.listed(conn)]
+    rows = {(beat["up_hz"], beat["factor"], beat["down_hz"]) for beat in beats if "up_hz" in beat}
+    return [list(row) for row in sorted(rows)][:16]
+
+
 def wait_heard(store: Store, device: Device, since_us: int, limit_s: float) -> dict[str, Any]:
     """The device's first heartbeat after `since_us`, as the gateway recorded it. Problem when none comes."""
     deadline = time.monotonic() + limit_s
@@ -93,6 +102,7 @@ def wait_heard(store: Store, device: Device, since_us: int, limit_s: float) -> d
     type=click.Choice(["mains", "light"]),
     help="light: it sleeps between presses, and says once an hour that it lives. By itself: light with a battery.",
 )
+@click.option("--lora", is_flag=True, help="It has LoRa too, and tries the base stations that `sigap bases` lists.")
 @click.option("--wait", "wait_s", type=float, default=0.0, metavar="SECONDS", help="Wait for its first heartbeat.")
 @config_option
 def provision(
@@ -105,6 +115,7 @@ def provision(
     wifi: str,
     wifi_password: str | None,
     power: str | None,
+    lora: bool,
     wait_s: float,
     config_path: Path,
 ) -> None:
@@ -115,6 +126,8 @@ def provision(
         --site "Toko Sinar" -6.9932 110.4203 --wifi "Sinar WiFi" --wait 60
     """
     power = power or ("light" if board_named(kind).battery else "mains")
+    if lora and board_named(kind).lora is None:
+        raise Problem(f"the board {kind} has no LoRa radio", "Leave --lora out, or take a tbeam", USAGE)
     check(port)  # before a name is taken
     if wifi and wifi_password is None:
         wifi_password = click.prompt("WiFi password", hide_input=True, default="", show_default=False)
@@ -135,6 +148,8 @@ def provision(
                 wifi_password=wifi_password or "",
                 board=kind,
             )
+            if lora:
+                values["lora"] = {"plan": plan_of(store)} if plan_of(store) else {}
             if power != "mains":
                 values |= {"power": power, "heartbeat_s": ASLEEP_HEARTBEAT_S}
             write_settings(repl, values)

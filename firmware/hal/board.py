@@ -27,7 +27,7 @@ def _parts(name):
 
 
 class Board(Power):
-    """button, lamp, gps and pmu (None where there is none), wifi; feed, reset, reset_cause of Power.
+    """button, lamp, gps and pmu (None where there is none), wifi, radio; feed, reset, reset_cause of Power.
 
     deep: how its presses are safe in deep sleep: "no", "hold", "counted".
     """
@@ -59,6 +59,8 @@ class Board(Power):
             self._battery = Battery(*parts["battery"])
         self.gps = Gps(*parts["gps"]) if "gps" in parts else None
         self.wifi = Wifi(log)
+        self.lora = parts.get("lora")  # its pins; radio: what hal.lora makes of them, where it is wanted
+        self.radio = None
 
     def battery_mv(self):
         """0: mains, no battery, or it cannot be measured."""

@@ -16,12 +16,20 @@ from panic.files import Files
 AWAKE_HEARTBEAT_S = 300
 # What must be free when all is loaded, so that a full journal fits beside what sleeps: tests/system/test_board_heap.py.
 # A chip's objects are smaller than those of 64 bits, by 1.4.
+LORA_BYTES = 48000 if sys.maxsize >> 32 else 34000  # what is loaded for it, and room for what comes and goes
 SLEEPER_BYTES = 35000 if sys.maxsize >> 32 else 25000
 
 
 def button():
-    """The panic.app.App; None when settings or board are wrong: the console says what, and nothing runs."""
+    """The panic.app.App, or the base.station.Station of a board with /base.json.
+
+    None when settings or board are wrong: the console says what, and nothing runs.
+    """
     files = Files()
+    if "base.json" in files.names("/"):
+        from hal.start_base import station
+
+        return station(files)
     try:
         settings = _load_settings(files)
         gc.collect()
@@ -57,6 +65,8 @@ def button():
         settings.heartbeat_s = min(settings.heartbeat_s, AWAKE_HEARTBEAT_S)
         panic.unload("sleeper", "power", "kept")
         _unload(hal, "sleep", "deep")
+    if settings.lora and not _radio(board):
+        settings.lora = None
     return App(board, settings, files, make_bearer=make_bearer)  # pyright: ignore[reportArgumentType]
 
 
@@ -67,9 +77,29 @@ def _load_settings(files):
         return load(files, say)
     finally:
         # What checks them and derives keys has done its work; its RAM is worth more to the alarms.
-        panic.unload("settings", "schema", "network_settings")
+        panic.unload("settings", "schema", "network_settings", "radio_settings")
         _unload(panic_wire, "keys")
         _unload(mqtt, "tls")
+
+
+def _radio(board):
+    """The board's LoRa radio is found; it may be absent all the same, which its bearer sees."""
+    if not board.lora:
+        say("lora: this board has no radio")
+        return False
+    # Both ways at once must fit: a button that runs out of memory in the middle of an alarm is worse than one way.
+    gc.collect()
+    if gc.mem_free() < LORA_BYTES:
+        say("lora: not used, as %d bytes of RAM are left and %d are needed" % (gc.mem_free(), LORA_BYTES))
+        return False
+    from hal.lora import radio
+
+    try:
+        board.radio = radio(board.lora, board.pmu)
+    except OSError as error:
+        say("lora: the power chip does not answer (%s)" % error)
+        return False
+    return True
 
 
 def _power_mode(settings, board):

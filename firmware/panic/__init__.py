@@ -10,8 +10,13 @@ def say(line):
 
 def unload(*names):
     """Give back the RAM of modules of this package that have done their work; they are loaded again when needed."""
+    drop("panic", *names)
+
+
+def drop(package, *names):
+    """The same of another package."""
     import sys
 
     for name in names:
-        if sys.modules.pop("panic." + name, None):
-            delattr(sys.modules["panic"], name)
+        if sys.modules.pop("%s.%s" % (package, name), None):
+            delattr(sys.modules[package], name)

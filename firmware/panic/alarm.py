@@ -16,6 +16,11 @@ class Alarm:
     resumed: it comes from the journal. test: a test alarm; it lives in RAM only, and as long as test mode.
     """
 
+    # Of a button with LoRa: (epoch, counter) of its last frames, ticks of the next try (None: now), how many there were
+    frames = ()
+    lora_at = None
+    lora_tries = 0
+
     def __init__(self, activation, age, gesture, position, stage=SENDING, resumed=False, age_is_minimum=False):
         self.test = False
         self.activation = activation

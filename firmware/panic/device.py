@@ -132,6 +132,7 @@ class Device:
             if self._is_full():
                 newest = self.alarms.newest()
                 newest.announce()
+                newest.lora_at = None
                 self.log("alarm %d takes one more activation in: the journal is full" % newest.activation)
                 return newest
         activation = self.counter.take_activation()
@@ -221,17 +222,23 @@ class Device:
         if header.type != STATUS or not self.counter.used(header.epoch, header.counter):
             self.refuse("it answers none of ours")
             return False
-        activation = status_activation(body)
+        return self.take_status(header.stage, (header.epoch, header.counter), status_activation(body), now)
+
+    def take_status(self, stage, answered, activation, now):
+        """An authentic status that answers our frame `answered`, (epoch, counter). True when a stage changed."""
         told = None
-        if header.stage == RECEIPT:
-            told = self.notices.receipted((header.epoch, header.counter))
+        known = self.sender.known
+        before = known[1] if known and known[0] == answered[0] else 0
+        self.sender.known = (answered[0], max(activation, before))  # pyright: ignore[reportAttributeAccessIssue]
+        if stage == RECEIPT:
+            told = self.notices.receipted(answered)
             if told and told[notices.TYPE] == REPORT:
                 self.rare("crash", "told", now)
         if activation == 0:
-            if header.counter >= self.counter.first:
-                self.supervision.receipted((header.epoch, header.counter))
+            if answered[1] >= self.counter.first:
+                self.supervision.receipted(answered)
             return told is not None
-        return self._advance(activation, header.stage, now)
+        return self._advance(activation, stage, now)
 
     def refuse(self, why):
         """A frame that came down is not obeyed: counted, and said."""
@@ -307,7 +314,7 @@ class Device:
         settings = self.settings
         return (SILENT if settings.silent else 0) | (FIXED_SITE if settings.fixed_site else 0)
 
-    def _place(self, now):
+    def place(self, now):
         """(position as of now, flags of an alarm); it counts as told."""
         position = self.position
         self._updated = Elapsed(now)
@@ -316,10 +323,10 @@ class Device:
             DOUBTFUL if position.jump_m else 0
         )
 
-    def alarm_frame(self, alarm, now, battery_mv=0):
-        """The sealed frame of one attempt."""
-        place, flags = self._place(now)
-        return self.sender.alarm_frame(alarm, now, place, battery_mv, flags)
+    def alarm_frame(self, alarm, now, battery_mv=0, aside=False):
+        """The sealed frame of one attempt. aside: see Sender.alarm_frame."""
+        place, flags = self.place(now)
+        return self.sender.alarm_frame(alarm, now, place, battery_mv, flags, aside)
 
     def _update_wait_ms(self, now, battery_mv=0):
         """Milliseconds until a position is to be told; None when there is no alarm, no fix or no power for it.
@@ -357,7 +364,7 @@ class Device:
             self.notices.sent(entry, self.sender.last, now)
             return frame
         if self._update_wait_ms(now, battery_mv) == 0:
-            place, flags = self._place(now)
+            place, flags = self.place(now)
             return self.sender.update_frame(self.alarms.newest(), now, place, battery_mv, flags)
         return None
 

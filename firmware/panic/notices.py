@@ -30,18 +30,18 @@ class Notices:
 
     def __init__(self, random_u32):
         self._random_u32 = random_u32
-        self._open = []
+        self.open = []
 
     def find(self, type, ref):
         """The entry, or None."""
-        for entry in self._open:
+        for entry in self.open:
             if entry[TYPE] == type and entry[REF] == ref:
                 return entry
         return None
 
     def count(self, type):
         """How many of a type there are to tell."""
-        return len([entry for entry in self._open if entry[TYPE] == type])
+        return len([entry for entry in self.open if entry[TYPE] == type])
 
     def begin(self, type, ref, value, now):
         """True when this is new. A trouble that comes again before its end was told has not ended."""
@@ -58,9 +58,9 @@ class Notices:
             return False
         entry = [type, ref, value, Elapsed(now), None, False, None, 0, []]
         if type == CANCEL:
-            self._open.insert(0, entry)
+            self.open.insert(0, entry)
         else:
-            self._open.append(entry)
+            self.open.append(entry)
         return True
 
     def end(self, kind, now):
@@ -75,18 +75,18 @@ class Notices:
 
     def drop(self, type, ref):
         """There is nothing left to tell of it."""
-        self._open = [entry for entry in self._open if entry[TYPE] != type or entry[REF] != ref]
+        self.open = [entry for entry in self.open if entry[TYPE] != type or entry[REF] != ref]
 
     def due(self, now):
         """The entry to tell now, or None."""
-        for entry in self._open:
+        for entry in self.open:
             if _wait_ms(entry, now) == 0:
                 return entry
         return None
 
     def wait_ms(self, now):
         """Milliseconds until one is due; None when none waits for time."""
-        return least([_wait_ms(entry, now) for entry in self._open])
+        return least([_wait_ms(entry, now) for entry in self.open])
 
     def sent(self, entry, frame_id, now):
         """A frame of it is on its way; frame_id: its (epoch, counter)."""
@@ -98,26 +98,26 @@ class Notices:
 
     def receipted(self, frame_id):
         """The entry of this frame, which the gateway has, or None. What has nothing more to tell goes."""
-        for entry in self._open:
+        for entry in self.open:
             if frame_id in entry[FRAMES]:
                 if entry[TYPE] == TROUBLE and not entry[TOLD]:
                     entry[TOLD] = True
                     entry[FRAMES] = []
                     entry[NEXT] = None if entry[END] else WITH_HEARTBEAT
                 else:
-                    self._open.remove(entry)
+                    self.open.remove(entry)
                 return entry
         return None
 
     def repeat(self):
         """A heartbeat leaves, or a bearer came up: what has had no receipt is told again."""
-        for entry in self._open:
+        for entry in self.open:
             if entry[FRAMES] and (entry[NEXT] == WITH_HEARTBEAT or entry[TYPE] == CANCEL):
                 entry[NEXT] = None
 
     def touch(self, now):
         """Look at every age (ticks.Elapsed)."""
-        for entry in self._open:
+        for entry in self.open:
             entry[SINCE].ms(now)
             if entry[END]:
                 entry[END].ms(now)

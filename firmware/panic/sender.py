@@ -7,8 +7,10 @@ again without end; a receipted one is announced after each reconnect, so that th
 from panic.retry import retry_ms
 from panic.ticks import least, ticks_add, ticks_diff
 from panic_wire.bodies import AGE_IS_MINIMUM, REPEATED, pack_alarm
-from panic_wire.header import ALARM, ALARM_UPDATE, TEST, Header
+from panic_wire.header import ALARM, ALARM_UPDATE, REPORT, TEST, Header
 from panic_wire.seal import seal
+
+KEPT = 4  # frames of an alarm that a compact status may answer
 
 
 class Sender:
@@ -23,6 +25,9 @@ class Sender:
         self._alarms = alarms
         self._random_u32 = random_u32
         self.last = None
+        self.known = None  # (epoch, activation or 0) of what was answered last: the gateway can open compact frames
+        self.seal_small = None  # panic_wire.compact.seal_full while a compact frame is to be made
+        self.keeps = False  # compact statuses may come
 
     def announce_all(self):
         """A bearer came up: every alarm that is not closed is due now."""
@@ -41,10 +46,15 @@ class Sender:
         """Milliseconds until the next alarm is due; None when none waits for time."""
         return least([_wait_ms(alarm, now) for alarm in self._alarms if alarm.attempt is None])
 
-    def alarm_frame(self, alarm, now, position=None, battery_mv=0, flags=0):
-        """The sealed frame of this attempt. position now: (lat_e7, lon_e7, accuracy_m, fix_age_s) or None."""
+    def alarm_frame(self, alarm, now, position=None, battery_mv=0, flags=0, aside=False):
+        """The sealed frame of this attempt. position now: (lat_e7, lon_e7, accuracy_m, fix_age_s) or None. aside: for
+        a bearer with a schedule of its own."""
         frame = self._frame(TEST if alarm.test else ALARM, alarm, now, position, battery_mv, flags)
         alarm.repeated = True
+        if self.keeps:
+            alarm.frames = alarm.frames[1 - KEPT :] + (self.last,)
+        if aside:
+            return frame
         alarm.must_announce = False
         alarm.tries += 1
         alarm.next_try = ticks_add(now, retry_ms(alarm.tries, self._random_u32))
@@ -71,6 +81,9 @@ class Sender:
         counter = self._counter.take_counter()
         # The epoch is read after the counter: taking one may begin a new epoch.
         self.last = (self._counter.epoch, counter)
+        if self.seal_small and type != REPORT:
+            settings = self._settings
+            return self.seal_small(settings.uplink_key, type, settings.device, self.last[0], counter, body)
         header = Header(type, 0, self._settings.device, self._counter.epoch, counter)
         return seal(self._settings.uplink_key, header, body)
 

@@ -55,6 +55,7 @@ def check(values):
     found.wifi_networks = [(found.wifi_ssid, found.wifi_password)]
     found.broker_ssl = found.broker_hostname = found.broker_backup = None
     found.clock_floor_s = 0
+    found.lora = None
     has_site = found.site_lat_e7 is not ABSENT and found.site_lon_e7 is not ABSENT
     found.site = (found.site_lat_e7, found.site_lon_e7, found.site_moved_m) if has_site else None
     root_key = binascii.unhexlify(found.root_key)
@@ -97,6 +98,12 @@ def _parse(data, files):
         from panic import network_settings
 
         problems = network_settings.load(found, wifi, broker, files)
+        if problems:
+            raise SettingsError("%s: %s" % (PATH, "; ".join(problems)))
+    if "lora" in values:
+        from panic import radio_settings
+
+        problems = radio_settings.load(found, values["lora"])
         if problems:
             raise SettingsError("%s: %s" % (PATH, "; ".join(problems)))
     return found

@@ -54,6 +54,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "panic/bearers.py",
         "panic/app.py",
     ),
+    "panic/lora_bearer.py": ("lora/ledger.py", "lora/radio.py", "panic/lora_bearer.py"),
     "panic/sleeper.py": ("panic/power.py", "panic/sleeper.py"),
     "hal/board.py": ("hal/button.py", "hal/gps.py", "hal/lamp.py", "hal/power.py", "hal/wifi.py", "hal/board.py"),
 }

@@ -36,7 +36,7 @@ MODULES = (
 )
 FOREIGN = Path(__file__).with_name("foreign.txt")
 FOREIGN_STUBS = ("machine", "network", "esp32", "neopixel", "onewire")
-PACKAGES = ("hal", "lora", "mqtt", "panic", "panic_wire")
+PACKAGES = ("base", "hal", "lora", "mqtt", "panic", "panic_wire")
 # Whole files whose names stay: settings are set by their names' letters; provisioning and technicians ask for these.
 OUTER = ("panic/settings.py", "panic/network_settings.py", "panic/files.py", "panic/schema.py", "hal/boards/")
 _WALK = """

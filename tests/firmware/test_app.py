@@ -207,9 +207,9 @@ class Scene:
         self.running = asyncio.create_task(self.app.main())
 
     async def bearer(self):
-        while not hasattr(self.app, "_bearer"):
+        while not hasattr(self.app, "bearer"):
             await asyncio.sleep(0)
-        return self.app._bearer
+        return self.app.bearer
 
     async def until(self, holds):
         """As soon as it holds; the test fails after ten seconds."""

@@ -76,6 +76,14 @@ def test_what_sleeps_is_refused_where_it_would_run_out(world: World, broker: Bro
     assert board.restarts() == 0
 
 
+def test_lora_is_refused_where_both_ways_would_not_fit(world: World, broker: Broker, gateway: Gateway) -> None:
+    board = world.board("shop", kind="tbeam", settings={"lora": {}}, heap_kb=HEAP_KB)
+    assert any(line.startswith("sigap: lora: not used, as ") for line in board.console())
+    board.press(3)
+    gateway.waits_for_alarm(of=board)
+    assert board.restarts() == 0
+
+
 @pytest.mark.parametrize("kind", ["devkit", "tbeam"])
 def test_a_button_that_sleeps_runs_in_the_same_heap(
     kind: str, world: World, broker: Broker, gateway: Gateway, capsys: pytest.CaptureFixture[str]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from gateway.registry.devices import find_device
 from gateway.registry.people import add_owner
 from hardware.flashing.provisioning import write_settings
 from hardware.flashing.repl import open_repl
+from panic_wire import base_line
 from sigap.problem import Problem
 from sigap.story.gateway import Gateway
 from sigap.story.parts import Broker
@@ -109,3 +111,26 @@ def test_a_board_without_firmware(tmp_path: Path) -> None:
             write_settings(repl, {})
         client.power("b", False)
         assert "device.json.new" not in image.read_files(tmp_path / "b.img")
+
+
+def test_a_board_becomes_a_base_station_and_can_be_spoken_to_again(board: WorldClient, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sigap.cli", "base", "provision", "--port", port(board), "--id", "b0000007"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+
+    def is_hello(event: dict[str, Any]) -> bool:
+        found = base_line.unpack(event["text"].encode()) if event["event"] == "console" else None
+        return found is not None and found[0] == base_line.HELLO
+
+    board.event(is_hello, 30)
+    # It speaks to a gateway now; a technician's tool gets the prompt all the same, and writes once more.
+    again = subprocess.run(
+        [*command, "--row", "921600000", "7", "922600000"], capture_output=True, text=True, timeout=90
+    )
+    assert again.returncode == 0, again.stderr
+    board.power("b", False)
+    written = json.loads(image.read_file(tmp_path / "b.img", "base.json") or b"{}")
+    assert written == {"base": "b0000007", "board": "tbeam", "lora": {"plan": [[921600000, 7, 922600000]]}}
+    wrong = subprocess.run([*command[:-1], "xyz"], capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 2
+    assert "eight lower-case hex digits" in wrong.stderr
