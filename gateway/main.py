@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.backend_settings import CapSettings, WebhookSettings
 from gateway.backends.cap import feed
+from gateway.bases.ways import Ways
 from gateway.broker.certificates import AUTHORITY_KEY, KEY
 from gateway.broker.files import PASSWORDS
 from gateway.desk.pages import Desk
@@ -82,7 +83,8 @@ class Gateway:
             on_up=lambda: self._outbox.retry_now(PREFIX),
         )
         self._book = book_of(settings)
-        told = [DeviceDestination(store, self._link), *(tellers(settings, store, self._book) if tells else ())]
+        self._ways = Ways(self._link, self._intake, settings.bases.listed, store, self._wake)
+        told = [DeviceDestination(store, self._ways), *(tellers(settings, store, self._book) if tells else ())]
         self._outbox = Outbox(store, told, elsewhere=() if tells else APART)
         zone = ZoneInfo(settings.gateway.time_zone)
         name = settings.gateway.name
@@ -91,7 +93,7 @@ class Gateway:
         self._commander = Commander(store, self._link)
         self._retention = Retention(store, settings.retention)
         self._metrics = Metrics(store, self._intake, self._link)
-        line = Measured(self._link, self._metrics.receipt_seconds)
+        line = Measured(self._ways, self._metrics.receipt_seconds)
         self._writer = Writer(store, self._intake, line, self._book, self._wake)
         probed = probes.routes(probes.Readiness(store, self._link, self._writer), self._metrics.text)
         callers = [each for each in settings.backends if isinstance(each, WebhookSettings)]
@@ -116,17 +118,18 @@ class Gateway:
         retention = asyncio.create_task(self._retention.run(), name="retention")
         deadline = asyncio.create_task(self._when_somebody_can_accept(), name="deadline")
         stopped = asyncio.create_task(stop.wait(), name="signal")
+        bases = asyncio.create_task(self._ways.run(), name="bases")
         self._outbox_runs = True
         self._writer.start()
         self._link.start()
         http = self._settings.http
         log.info("the gateway %s runs, HTTP at %s:%d", self._settings.gateway.name, http.host, http.port)
         try:
-            parts = {outbox, server, watch, commander, deadline, retention, stopped}
+            parts = {outbox, server, watch, bases, commander, deadline, retention, stopped}
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._outbox_runs = False
-            await self._end(outbox, server, watch, commander, deadline, retention, stopped)
+            await self._end(outbox, server, watch, bases, commander, deadline, retention, stopped)
         for task in ended - {stopped}:
             raise Problem(f"the gateway's part {task.get_name()} ended", "See its log, and start it again") from (
                 task.exception()

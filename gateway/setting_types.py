@@ -141,6 +141,7 @@ class Says:
 _Text = Annotated[str, Strict()]
 PathText = Annotated[_Text, AfterValidator(_path), Says("a folder's path")]
 OptionalPath = Annotated[_Text, AfterValidator(_optional_path), Says("a file's path, or empty")]
+Ports = Annotated[_Text, Says("paths of serial ports with commas between, or empty")]
 Host = Annotated[_Text, AfterValidator(_host), Says("a host name or IP address")]
 OptionalHost = Annotated[_Text, AfterValidator(_optional_host), Says("a host name or IP address, or empty")]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535), Says("a whole number from 1 to 65535")]

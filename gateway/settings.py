@@ -37,6 +37,7 @@ from gateway.setting_types import (
     Password,
     PathText,
     Port,
+    Ports,
     Says,
     StoreUrl,
     TimeZone,
@@ -91,6 +92,17 @@ class HttpSettings(_Section):
     port: Port = Field(default=8470, description="Port of the HTTP server")
 
 
+class BasesSettings(_Section):
+    """Base stations for LoRa."""
+
+    ports: Ports = Field(default="", description="Serial ports of base stations, with commas between; empty: none")
+
+    @property
+    def listed(self) -> list[str]:
+        """Each port."""
+        return [each.strip() for each in self.ports.split(",") if each.strip()]
+
+
 class StoreSettings(_Section):
     """The database."""
 
@@ -115,6 +127,7 @@ class Settings(_Section):
     broker: BrokerSettings = BrokerSettings()
     http: HttpSettings = HttpSettings()
     store: StoreSettings = StoreSettings()
+    bases: BasesSettings = BasesSettings()
     retention: RetentionSettings = RetentionSettings()
     backends: tuple[AnyBackend, ...] = ()
 
@@ -172,6 +185,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "broker": BrokerSettings,
     "http": HttpSettings,
     "store": StoreSettings,
+    "bases": BasesSettings,
     "retention": RetentionSettings,
     "backends": Backend,
 }

@@ -14,7 +14,7 @@ from gateway.store.schema import alarms, counts, devices, events, incidents
 from gateway.supervision import commands, crashes, troubles
 from panic_wire.frames import COMMAND_NAMES
 
-TRACED = ("activation", "stage", "duress")  # what of an event's data is in the trace
+TRACED = ("activation", "stage", "duress", "bearer", "late_ms")  # what of an event's data is in the trace
 
 
 class View:
@@ -47,6 +47,7 @@ class View:
                 "age_is_minimum": bool(row.age_is_minimum),
                 "epoch": row.epoch,
                 "counter": row.counter,
+                "bearer": row.bearer,
                 "silent": bool(row.silent),
                 "position": None if row.lat_e7 is None else (row.lat_e7 / 1e7, row.lon_e7 / 1e7),
                 "accuracy_m": row.accuracy_m,

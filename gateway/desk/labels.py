@@ -30,8 +30,10 @@ STATES = {
     "split_off": _("a button was split off into an incident of its own"),
     "split_from": _("split off from another incident"),
     "taken": _("taken by a police system too"),
+    "came_too": _("came by the other way too"),
     "not_accepted": _("NOT ACCEPTED in time by the police's system"),
 }
+BEARERS = {"wifi": "WiFi", "lora": "LoRa"}
 CANCELS = {
     "duress": _("DURESS"),
     "mistake": _("says it was a mistake"),
@@ -88,6 +90,11 @@ def destination_words(name: str, translate: Translate) -> str:
 
 def event_words(kind: str, data: dict[str, Any], translate: Translate) -> str:
     """What happened, for the timeline."""
+    if kind == "came_too":
+        way = BEARERS.get(data["bearer"], data["bearer"])
+        return f"{translate(STATES[kind])} ({way}, +{data['late_ms'] / 1000:.1f} s)"
+    if kind in ("opened", "alarm_joined") and data.get("bearer") == "lora":
+        return f"{translate(STATES[kind])} (LoRa)"
     return translate(DURESS_EVENT if kind == "cancelled" and data.get("duress") else STATES[kind])
 
 

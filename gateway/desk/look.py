@@ -16,7 +16,7 @@ from gateway.incidents.facts import cancel_says
 from gateway.registry.devices import get_device
 from gateway.registry.people import get_owner
 from gateway.store.schema import alarms, counts, deliveries, devices, events, incidents, owners
-from gateway.supervision import crashes, troubles
+from gateway.supervision import bases, crashes, troubles
 from panic_wire.topics import device_name
 
 SHOWN = 100  # incidents on the queue's page: all that are open come first
@@ -143,7 +143,7 @@ def incident(conn: sa.Connection, incident_id: str, zone: ZoneInfo) -> dict[str,
 def troubles_page(conn: sa.Connection, zone: ZoneInfo, untold: list[dict[str, Any]]) -> dict[str, Any]:
     """{"lasting", "ended": lists of troubles, "crashes": [{"device", "at", "text"}]}, of the devices listed;
     "untold": destinations with something late or dead, as given, "unaccepted": emergencies and tests."""
-    lasting = troubles.listed(conn, lasting=True, limit=SHOWN)
+    lasting = bases.troubles(conn) + troubles.listed(conn, lasting=True, limit=SHOWN)
     ended = troubles.listed(conn, lasting=False, limit=SHOWN_ENDED)
     for each in lasting + ended:
         for name in ("began_at", "ended_at"):

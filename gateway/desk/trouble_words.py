@@ -43,12 +43,31 @@ TROUBLES = {
         _("The receiver said something impossible, which was not believed: somebody may be jamming GPS."),
     ),
     "network": (_("network trouble"), _("Alarms may be late. Have the WiFi and its internet line checked.")),
+    "radio": (
+        _("LoRa radio failing"),
+        _("Alarms go over WiFi alone. Have its antenna and its radio checked."),
+    ),
+    "base_silent": (
+        _("base station silent"),
+        _("Buttons without WiFi cannot be heard by it. Is its cable in, its light on? Send a technician."),
+    ),
+    "base_cut_off": (
+        _("base station has gone mad, and is cut off"),
+        _("It says more than radio can carry. Pull its plug for a minute; if it comes again, replace it."),
+    ),
     "edges_lost": (
         _("presses came too fast"),
         _("The contact may be worn: have the button replaced."),
     ),
 }
 UNKNOWN = (_("trouble number {kind}"), _("The device is newer than this gateway: update the gateway."))
+RADIO = {
+    1: _("it does not answer"),
+    2: _("it is always busy"),
+    3: _("its oscillator does not start"),
+    4: _("it does not send"),
+    5: _("it was not set up"),
+}
 NETWORK = {
     1: _("no known network in reach"),
     2: _("the WiFi refuses the password"),
@@ -85,6 +104,8 @@ def value_words(name: str, value: int, translate: Translate) -> str:
         return f"{value / 1000:.2f} V"
     if name == "network":
         return translate(NETWORK[value]) if value in NETWORK else f"({value})"
+    if name == "radio":
+        return translate(RADIO[value]) if value in RADIO else f"({value})"
     if name in UNITS:
         return UNITS[name].format(value=value)
     return "" if name in TROUBLES else f"({value})"

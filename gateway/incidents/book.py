@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from gateway.backend_settings import BACKEND
 from gateway.incidents import cloudevents, merging, queries, stages
-from gateway.incidents.events import GOES_ON, UnknownIncident, record, taken_too
+from gateway.incidents.events import GOES_ON, UnknownIncident, came_too, record, taken_too
 from gateway.incidents.facts import age_is_minimum, fix, is_another_fix, pressed_at, tells_more
 from gateway.incidents.joining import left, open_incident
 from gateway.incidents.telling import tell_devices, tell_relatives, tell_relatives_of
@@ -88,6 +88,8 @@ class Book:
         if found is not None:
             is_later = (later or _later_counter(header))((found.epoch, found.counter))
             wakes = self._better(conn, device, found, header, alarm, received_at_us, is_later)
+            if bearer != found.bearer:
+                came_too(conn, found, bearer, f"device:{device_name(device.id)}", received_at_us)
             return self._taken(conn, found.incident_id, new=False, wakes=wakes)
         return self._first(conn, device, header, alarm, received_at_us, bearer)
 

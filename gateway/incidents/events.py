@@ -15,6 +15,7 @@ Data by kind; times in microseconds UTC; a device is eight hex digits, and that 
 - split_off: incident, device. split_from: incident, device, test, promised, alarms
 - told: activation, stage. refused: stage, state. relatives: relative (name), change (what they were told of)
 - taken: what a backend said whose acceptance came after another's, or does not count
+- came_too: activation, bearer, late_ms: a frame of it came by another bearer too, so much later
 - not_accepted: after_s, how long no backend had accepted it when that was noticed
 """
 
@@ -26,7 +27,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.incidents import queries
-from gateway.incidents.stages import ACCEPTED, TAKEN, Event
+from gateway.incidents.stages import ACCEPTED, CAME_TOO, TAKEN, Event
 from gateway.store.schema import events
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps makes one each time
@@ -54,6 +55,18 @@ def taken_too(conn: sa.Connection, incident_id: str, backend: str, data: dict[st
     )
     if not conn.execute(sa.select(said)).scalar_one():
         record(conn, incident_id, now_us, TAKEN, backend, data)
+
+
+def came_too(conn: sa.Connection, alarm: Any, bearer: str, device: str, received_at: int) -> None:
+    """A frame of this alarm (its row) came by another bearer than the first one: kept once, with how late it was."""
+    query = sa.select(events.c.data).where(
+        events.c.incident_id == alarm.incident_id, events.c.actor == device, events.c.kind == CAME_TOO
+    )
+    said = [json.loads(row.data) for row in conn.execute(query).all()]
+    if not any((each["activation"], each["bearer"]) == (alarm.activation, bearer) for each in said):
+        late_ms = max(0, received_at - alarm.received_at) // 1000
+        data = {"activation": alarm.activation, "bearer": bearer, "late_ms": late_ms}
+        record(conn, alarm.incident_id, received_at, CAME_TOO, device, data)
 
 
 def history(conn: sa.Connection, incident_id: str) -> list[Event]:

@@ -27,6 +27,7 @@ CANCELLED, ALARM_LEFT, SEEN = "cancelled", "alarm_left", "seen"
 MERGED_INTO, MERGED_FROM, SPLIT_OFF, SPLIT_FROM = "merged_into", "merged_from", "split_off", "split_from"
 # Kept for the audit; they change nothing.
 TOLD, REFUSED, RELATIVES, NOT_ACCEPTED, TAKEN = "told", "refused", "relatives", "not_accepted", "taken"
+CAME_TOO = "came_too"
 
 CHANGE = {
     *(OPENED, ALARM_JOINED, POSITION, PRESS_TIME, CANCELLED, ALARM_LEFT, SEEN, *STAGES),

@@ -13,13 +13,15 @@ import sqlalchemy as sa
 
 from gateway.incidents.book import Book, Later
 from gateway.ingest import quarantine
+from gateway.ingest.hearing import Hearing
+from gateway.ingest.hearings import Hearings
 from gateway.ingest.intake import Uplink
 from gateway.ingest.judge import Opened, Presence, Rejection, judge
 from gateway.ingest.windows import Windows
 from gateway.outbox.rows import count
 from gateway.registry.devices import Device, get_device, get_devices
 from gateway.store.prepared import prepared
-from gateway.store.schema import devices
+from gateway.store.schema import alarms, devices
 from gateway.supervision import commands, crashes, troubles
 from panic_wire import topics
 from panic_wire.frames import (
@@ -37,7 +39,8 @@ from panic_wire.frames import (
     alarm_id,
 )
 
-BEARER = "wifi"
+WIFI, LORA = "wifi", "lora"
+SATURATED_MS = 0xFFFFFFFF
 STAGE_NUMBERS = {name: number for number, name in STAGE_NAMES.items()}
 
 
@@ -49,6 +52,7 @@ class Answer:
     header: Header
     stage: int
     activation: int
+    base: int | None = None  # the base station that is to send it, in place of the broker
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Batch:
         self._conn, self._book = conn, book
         self._devices: dict[int, Device | None] = {}
         self._windows = Windows(conn)
+        self._bases = Hearings(conn)
         self._refused: list[tuple[Uplink, Rejection]] = []
         self._counts: Counter[str] = Counter()
         self._heard: dict[int, dict[str, object]] = {}
@@ -90,7 +95,8 @@ class Batch:
     def take_all(self, messages: Sequence[Uplink]) -> Effects:
         """The whole batch, in the order of arrival."""
         self._load_devices(messages)
-        judged = [(m, judge(m.topic, m.payload, self._look_up, m.size_bytes)) for m in messages]
+        # A compact frame is made whole by the window of its device, which a frame of this batch may move far.
+        judged = [(m, judge(m.topic, m.payload, self._look_up, m.size_bytes, self)) for m in messages]
         self._windows.load({v.device.id for _, v in judged if isinstance(v, Opened)})
         beating = {v.device.id for _, v in judged if isinstance(v, Opened) and isinstance(v.body, Heartbeat)}
         self._beats = commands.Beats.load(self._conn, beating)
@@ -98,6 +104,15 @@ class Batch:
             self._take(message, verdict)
         self._flush()
         return self.effects
+
+    def seen(self, device_id: int) -> list[tuple[int, int]]:
+        """See gateway.ingest.judge.Memory."""
+        return self._windows.seen(device_id)
+
+    def newest_activation(self, device_id: int, epoch: int) -> int:
+        """See gateway.ingest.judge.Memory."""
+        newest = self._conn.execute(_NEWEST_ACTIVATION, {"device": device_id, "of_epoch": epoch}).scalar()
+        return (epoch & 0xFFFF) << 16 if newest is None else newest
 
     def add_counts(self, more: Counter[str]) -> None:
         """Lasting counts to be written with this batch."""
@@ -113,31 +128,39 @@ class Batch:
             self._counts[troubles.CHANGES] += 1
             return
         header, device = verdict.header, verdict.device
+        hearing = verdict.hearing
+        if hearing is not None:
+            self._counts["ingest.lora"] += 1
+            _add_held(verdict.body, hearing)
         if not self._windows.check_and_set(device.id, header.epoch, header.counter, message.received_at):
             self._take_again(message, verdict)
             return
         heard = self._heard.setdefault(device.id, {})
         heard["last_heard_at"] = message.received_at
+        if hearing is not None:
+            self._bases.heard(device.id, header, hearing, message.received_at)
         match verdict.body:
             case Heartbeat() as beat:
-                self._take_heartbeat(message, device, header, beat)
+                self._take_heartbeat(message, device, header, beat, hearing)
             case Cancel() as cancel:
-                self._take_cancel(message, device, header, cancel)
+                self._take_cancel(message, device, header, cancel, hearing)
             case Trouble() as trouble:
-                self._take_trouble(message, device, header, trouble)
+                self._take_trouble(message, device, header, trouble, hearing)
             case Report() as report:
                 self._take_report(message, device, header, report)
             case alarm:
-                self._take_alarm(message, device, header, alarm)
+                self._take_alarm(message, device, header, alarm, hearing)
 
-    def _take_alarm(self, message: Uplink, device: Device, header: Header, alarm: Alarm) -> None:
+    def _take_alarm(
+        self, message: Uplink, device: Device, header: Header, alarm: Alarm, hearing: Hearing | None
+    ) -> None:
         taken = self._book.take_alarm(
             self._conn,
             device,
             header,
             alarm,
             message.received_at,
-            BEARER,
+            WIFI if hearing is None else LORA,
             later=self._later(device, header),
         )
         self._counts["ingest.alarms" if taken.new else "ingest.alarms_repeated"] += 1
@@ -146,9 +169,11 @@ class Batch:
             alarm_name = alarm_id(device.id, alarm.activation)
             text = f"alarm {alarm_name} of {device.name}, incident {taken.incident_id}"
             self.effects.say(text, device, alarm=alarm_name, incident=taken.incident_id)
-        self._answer(device, header, alarm.activation, taken.stage_to_tell)
+        self._answer(device, header, alarm.activation, taken.stage_to_tell, hearing, again=alarm.repeated)
 
-    def _take_cancel(self, message: Uplink, device: Device, header: Header, cancel: Cancel) -> None:
+    def _take_cancel(
+        self, message: Uplink, device: Device, header: Header, cancel: Cancel, hearing: Hearing | None
+    ) -> None:
         taken = self._book.take_cancel(self._conn, device, cancel, message.received_at)
         if taken is None:
             self._counts["ingest.cancels_early"] += 1  # no receipt: the device says it again, after its alarm
@@ -159,20 +184,26 @@ class Batch:
             under = " under duress" if cancel.duress else ""
             alarm_name = alarm_id(device.id, cancel.activation)
             self.effects.say(f"alarm {alarm_name} of {device.name} is cancelled{under}", device, alarm=alarm_name)
-        self._answer(device, header, cancel.activation, None)
+        self._answer(device, header, cancel.activation, None, hearing, again=cancel.repeated)
 
-    def _take_heartbeat(self, message: Uplink, device: Device, header: Header, beat: Heartbeat) -> None:
+    def _take_heartbeat(
+        self, message: Uplink, device: Device, header: Header, beat: Heartbeat, hearing: Hearing | None
+    ) -> None:
         self._counts["ingest.heartbeats"] += 1
         told = {**beat.to_dict(), "at": message.received_at}
         self._heard[device.id]["heartbeat"] = json.dumps(told, separators=(",", ":"))
-        self._answer(device, header, 0, None)
+        self._answer(device, header, 0, None, hearing)
+        if hearing is not None:
+            return  # no command fits into what LoRa's dwell time leaves
         order = self._beats.time_order(self._conn, device.id, beat.clock_known, message.received_at)
         if order is not None:
             self.effects.orders.append(Order(device, order, None, answers=header))
         if device.id in self._beats.asked:
             self._send_next(device, message.received_at, again=True)
 
-    def _take_trouble(self, message: Uplink, device: Device, header: Header, trouble: Trouble) -> None:
+    def _take_trouble(
+        self, message: Uplink, device: Device, header: Header, trouble: Trouble, hearing: Hearing | None
+    ) -> None:
         self._counts["ingest.troubles"] += 1
         happened = troubles.take(
             self._conn, device.id, header, trouble, message.received_at, self._later(device, header)
@@ -181,7 +212,7 @@ class Batch:
             self._counts[troubles.CHANGES] += 1
             kind = troubles.kind_name(trouble.kind)
             self.effects.say(f"trouble of {device.name} {happened}: {kind} ({trouble.value})", device)
-        self._answer(device, header, 0, None)
+        self._answer(device, header, 0, None, hearing)
 
     def _take_report(self, message: Uplink, device: Device, header: Header, report: Report) -> None:
         at = message.received_at
@@ -209,6 +240,12 @@ class Batch:
     def _take_again(self, message: Uplink, opened: Opened[Device]) -> None:
         """A frame that was here before: the broker's own repetition, or somebody's replay. No second effect;
         but who has not got the receipt may be the one who asks, and it says nothing new to anyone else."""
+        hearing = opened.hearing
+        if hearing is not None and self._bases.is_echo(opened.device.id, opened.header, hearing, message.received_at):
+            # Its receipt is on its way, by the base that was first.
+            self._counts["ingest.heard_again"] += 1
+            self._bases.heard(opened.device.id, opened.header, hearing, message.received_at)
+            return
         if message.duplicate:
             self._counts["ingest.redelivered"] += 1
         else:
@@ -221,19 +258,32 @@ class Batch:
                 self._answer(device, opened.header, 0, None)
         elif isinstance(body, Cancel):
             if self._book.is_cancelled(self._conn, device.id, body):
-                self._answer(device, opened.header, body.activation, None)
+                self._answer(device, opened.header, body.activation, None, opened.hearing)
         elif (taken := self._book.find_alarm(self._conn, device.id, body.activation)) is not None:
-            self._answer(device, opened.header, body.activation, taken.stage_to_tell)
+            self._answer(device, opened.header, body.activation, taken.stage_to_tell, opened.hearing)
 
-    def _answer(self, device: Device, header: Header, activation: int, stage: str | None) -> None:
-        self.effects.answers.append(Answer(device, header, RECEIPT, activation))
-        if stage is not None:
-            self.effects.answers.append(Answer(device, header, STAGE_NUMBERS[stage], activation))
+    def _answer(
+        self,
+        device: Device,
+        header: Header,
+        activation: int,
+        stage: str | None,
+        hearing: Hearing | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """hearing: it goes back by a base station. again: the device had no answer, perhaps by that base's fault."""
+        base = None if hearing is None else self._bases.best(device.id, hearing, turn=header.counter if again else 0)
+        answer = functools.partial(Answer, device, header, activation=activation, base=base)
+        if base is None or stage is None:
+            self.effects.answers.append(answer(RECEIPT))
+        if stage is not None:  # a later stage says what the receipt says; airtime is dear
+            self.effects.answers.append(answer(STAGE_NUMBERS[stage]))
 
     def _load_devices(self, messages: Sequence[Uplink]) -> None:
         """Those in whose topics the messages came, at once. A revocation counts from the next batch."""
         parsed = (topics.parse(message.topic) for message in messages)
-        named = {topics.device_id(each[1]) for each in parsed if each is not None}
+        named = {topics.device_id(each[1]) for each in parsed if each is not None and each[0] == "d"}
         if len(named) > 1:
             self._devices = dict.fromkeys(named) | get_devices(self._conn, named)
 
@@ -252,6 +302,26 @@ class Batch:
         quarantine.add(self._conn, self._refused)
         for name, number in self._counts.items():
             count(self._conn, name, number)
+
+
+def _add_held(body: Alarm | Cancel | Heartbeat | Trouble | Report, hearing: Hearing) -> None:
+    """The base had it for a while: all that it says is older by that. Of a power cut in between nobody knows more."""
+    if isinstance(body, Trouble):
+        body.age_s += hearing.held_ms // 1000
+    elif isinstance(body, Alarm | Cancel):
+        if body.age_ms != SATURATED_MS:
+            body.age_ms = min(body.age_ms + hearing.held_ms, SATURATED_MS)
+        if isinstance(body, Alarm):
+            body.age_is_minimum = body.age_is_minimum or hearing.held_at_least
+            if body.fix_age_s is not None:
+                body.fix_age_s += hearing.held_ms // 1000
+
+
+_NEWEST_ACTIVATION = prepared(
+    sa.select(sa.func.max(alarms.c.activation)).where(
+        alarms.c.device_id == sa.bindparam("device"), alarms.c.epoch == sa.bindparam("of_epoch")
+    )
+)
 
 
 @functools.lru_cache(maxsize=8)

@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from gateway.clock import Clock, now_us
 from gateway.incidents import stages
 from gateway.incidents.events import record
-from gateway.ingest.batch import STAGE_NUMBERS, Answer
-from gateway.ingest.link import Link
-from gateway.ingest.writer import sealed
+from gateway.ingest.batch import LORA, STAGE_NUMBERS, Answer
+from gateway.ingest.hearings import last_base
+from gateway.ingest.writer import addressed, sealed
 from gateway.outbox.port import Delivery, Destination, Outcome
 from gateway.outbox.retry import RetryPolicy
 from gateway.registry.devices import Device, get_device
 from gateway.store.engine import Store
 from gateway.store.prepared import prepared
-from gateway.store.schema import alarms
+from gateway.store.schema import alarms, devices
 from panic_wire import topics
-from panic_wire.frames import STATUS, Header
+from panic_wire.frames import ACCEPTED, STATUS, Header
 
 PREFIX = "device:"
+AIR_S = (0.0, 5.0)
 AlarmKey = tuple[int, int]  # device, activation
 _FRAME = prepared(
-    sa.select(alarms.c.epoch, alarms.c.counter).where(
-        alarms.c.device_id == sa.bindparam("device"), alarms.c.activation == sa.bindparam("of_activation")
-    )
+    sa.select(alarms.c.epoch, alarms.c.counter, alarms.c.bearer, devices.c.online)
+    .join(devices, devices.c.id == alarms.c.device_id)
+    .where(alarms.c.device_id == sa.bindparam("device"), alarms.c.activation == sa.bindparam("of_activation"))
 )
+
+
+class Line(Protocol):
+    """What carries it: the broker's link, and base stations."""
+
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def has_bases(self) -> bool: ...
+    def publish(self, topic: str, payload: bytes, done: Callable[[], None] | None = None) -> bool: ...
 
 
 @dataclass(frozen=True)
 class _Told:
     device: Device
     header: Header
+    base: int | None  # a base station that can tell it, where the broker perhaps cannot
+    online: bool  # at the broker
 
 
 class DeviceDestination(Destination):
@@ -50,20 +65,23 @@ class DeviceDestination(Destination):
     concurrency = 64
     limit_s = 10.0
 
-    def __init__(self, store: Store, link: Link, clock: Clock = now_us) -> None:
+    def __init__(self, store: Store, link: Line, clock: Clock = now_us) -> None:
         self._store, self._link, self._clock = store, link, clock
         self._asked: list[tuple[AlarmKey, asyncio.Future[_Told | None]]] = []
         self._looking: asyncio.Task[None] | None = None
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        if not self._link.connected:
+        if not self._link.connected and not self._link.has_bases:
             return Outcome(done=False, error="there is no connection to the broker")
         name, activation = delivery.payload["device"], delivery.payload["activation"]
         stage = delivery.payload["stage"]
         told = await self._told((topics.device_id(name), activation))
         if told is None:
             return Outcome(done=False, reached=True, error=f"the alarm {name}-{activation} is not in the store")
-        frame = sealed(Answer(told.device, told.header, STAGE_NUMBERS[stage], activation))
+        answer = Answer(told.device, told.header, STAGE_NUMBERS[stage], activation)
+        if told.base is not None and answer.stage > ACCEPTED:  # which the light does not tell from the receipt
+            self._by_air(replace(answer, base=told.base))
+        frame = sealed(answer)
         loop = asyncio.get_running_loop()
         confirmed: asyncio.Future[None] = loop.create_future()
 
@@ -76,9 +94,19 @@ class DeviceDestination(Destination):
                 loop.call_soon_threadsafe(settle)
 
         if not self._link.publish(topics.down(name), frame, done):
+            if told.base is not None and not self._link.connected:
+                return Outcome(done=True, effect=lambda conn: self._record(conn, delivery, activation, stage))
             return Outcome(done=False, error="the broker does not take more for now")
         await confirmed
+        if told.base is not None and answer.stage <= ACCEPTED and not told.online:
+            return Outcome(done=True)  # nobody has told the button, nor need anybody: it shows what the receipt said
         return Outcome(done=True, effect=lambda conn: self._record(conn, delivery, activation, stage))
+
+    def _by_air(self, answer: Answer) -> None:
+        """Now and once more: nobody says whether the button heard it."""
+        loop = asyncio.get_running_loop()
+        for after_s in AIR_S:
+            loop.call_later(after_s, self._link.publish, *addressed(answer))
 
     async def _told(self, key: AlarmKey) -> _Told | None:
         """Whom to answer, and which frame; what is asked for meanwhile is read together."""
@@ -114,7 +142,10 @@ class DeviceDestination(Destination):
                 if device is None or row is None:
                     found.append(None)
                 else:
-                    found.append(_Told(device, Header(STATUS, 0, device_id, row.epoch, row.counter)))
+                    base = last_base(conn, device_id) if row.bearer == LORA or not row.online else None
+                    found.append(
+                        _Told(device, Header(STATUS, 0, device_id, row.epoch, row.counter), base, bool(row.online))
+                    )
         return found
 
     def _record(self, conn: sa.Connection, delivery: Delivery, activation: int, stage: str) -> None:

@@ -7,11 +7,14 @@ A refusal has no consequence but its count: whoever guesses at tags locks nobody
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
+from gateway.ingest.hearing import Hearing, hearing
 from panic_wire import topics
+from panic_wire.compact_open import is_compact, open_compact, unpack_head
+from panic_wire.compact_open import unpack_body as unpack_compact_body
 from panic_wire.frames import (
     ALARM,
     ALARM_UPDATE,
@@ -80,6 +83,7 @@ class Opened(Generic[D]):
     device: D
     header: Header
     body: Alarm | Cancel | Heartbeat | Trouble | Report
+    hearing: Hearing | None = None  # where it came by way of a base station
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +107,33 @@ uplink_key_of = functools.lru_cache(maxsize=32_768)(uplink_key)
 downlink_key_of = functools.lru_cache(maxsize=32_768)(downlink_key)
 
 
+class Memory(Protocol):
+    """What of a device's past makes a compact frame whole."""
+
+    def seen(self, device_id: int) -> Sequence[tuple[int, int]]:
+        """[(epoch, greatest counter)], the newest epoch first."""
+        ...
+
+    def newest_activation(self, device_id: int, epoch: int) -> int:
+        """The greatest of an epoch; when there is none, where those of a new epoch begin."""
+        ...
+
+
 def judge(
-    topic: str, payload: bytes, look_up: Callable[[int], D | None], size_bytes: int | None = None
+    topic: str,
+    payload: bytes,
+    look_up: Callable[[int], D | None],
+    size_bytes: int | None = None,
+    memory: Memory | None = None,
 ) -> Opened[D] | Presence[D] | Rejection:
     """Judge one message. look_up: device id -> device or None. size_bytes: when `payload` is only its
-    beginning."""
+    beginning. memory: without it a compact frame is a type that is not read."""
     parsed = topics.parse(topic)
     if parsed is None or parsed[2] == "down":
         return Rejection("bad-topic", f"{topic[:100]!r} is not a device's uplink")
-    _, name, kind = parsed
+    whose, name, kind = parsed
+    if whose == "b":
+        return _judge_heard(hearing(topics.device_id(name), payload), look_up, memory)
     if kind == "state":
         return _judge_state(topics.device_id(name), payload, look_up)
     size = len(payload) if size_bytes is None else size_bytes
@@ -131,6 +153,43 @@ def judge(
     if device is None or (refused is not None and header.type not in OF_PERSONS):
         return refused or Rejection("unknown-device", name)
     return _open(device, header, payload)
+
+
+def _judge_heard(
+    heard: Hearing | None, look_up: Callable[[int], D | None], memory: Memory | None
+) -> Opened[D] | Rejection:
+    """A frame that a base station passed on: of any device, full or compact."""
+    if heard is None:
+        return Rejection("too-short", "a base station's message without a frame")
+    frame = heard.frame
+    if len(frame) > MAX_FRAME_BYTES:
+        return Rejection("too-long", f"{len(frame)} bytes; a frame has at most {MAX_FRAME_BYTES}")
+    compact = is_compact(frame) and memory is not None
+    try:
+        header = unpack_header(frame) if not compact else None
+        kind, device_id = (header.type, header.device) if header else unpack_head(frame)[:2]
+    except FrameError as error:
+        return Rejection(error.reason, str(error))
+    if is_downlink(kind):
+        return Rejection("downlink-type", f"a {TYPE_NAMES[kind]} frame, which only a gateway sends")
+    device = look_up(device_id)
+    refused = _judge_device(device, device_id)
+    if device is None or (refused is not None and kind not in OF_PERSONS):
+        return refused or Rejection("unknown-device", topics.device_name(device_id))
+    if header is not None or memory is None:
+        opened = _open(device, header or unpack_header(frame), frame)
+    else:
+        opened = _open_compact(device, frame, memory)
+    return opened if isinstance(opened, Rejection) else replace(opened, hearing=heard)
+
+
+def _open_compact(device: D, frame: bytes, memory: Memory) -> Opened[D] | Rejection:
+    try:
+        header, body = open_compact(uplink_key_of(device.root_key, device.id), frame, memory.seen(device.id))
+        activation = memory.newest_activation(device.id, header.epoch)
+        return Opened(device, header, unpack_compact_body(header.type, body, activation))
+    except FrameError as error:
+        return Rejection(error.reason, str(error))
 
 
 def _judge_header(header: Header, name: str) -> Rejection | None:

@@ -76,6 +76,12 @@ class Windows:
         kept.changed = True
         return True
 
+    def seen(self, device_id: int) -> list[tuple[int, int]]:
+        """[(epoch, greatest counter)] of a device, the newest epoch first."""
+        self.load((device_id,))
+        found = sorted(self._kept[device_id].items(), key=lambda item: -item[1].updated_at)
+        return [(epoch, kept.window.highest or 0) for epoch, kept in found]
+
     def is_later(self, device_id: int, frame: tuple[int, int], known: tuple[int, int]) -> bool:
         """Whether the frame (epoch, counter) was sealed after the known one of the same device."""
         if frame[0] == known[0]:

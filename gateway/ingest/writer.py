@@ -25,6 +25,7 @@ from gateway.ingest.judge import Rejection, downlink_key_of
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
 from panic_wire import topics
+from panic_wire.compact import seal_status
 from panic_wire.frames import SET_TIME, STATUS, Command, Header, Status, time_content
 from panic_wire.seal import seal
 
@@ -186,7 +187,7 @@ class Writer:
         if effects is None:
             return
         for answer in effects.answers:
-            if not self._line.publish(topics.down(topics.device_name(answer.device.id)), sealed(answer)):
+            if not self._line.publish(*addressed(answer)):
                 self._unwritten["ingest.answers_not_sent"] += 1  # the button asks again
         for order in effects.orders:
             name = topics.device_name(order.device.id)
@@ -199,6 +200,16 @@ class Writer:
             self._wake()
         for line, identity in effects.said:
             log.info("%s", line, extra=identity)
+
+
+def addressed(answer: Answer) -> tuple[str, bytes]:
+    """The topic, and what goes there: a status frame, or a compact status for a base station to send."""
+    if answer.base is None:
+        return topics.down(topics.device_name(answer.device.id)), sealed(answer)
+    device, to = answer.device, answer.header
+    key = downlink_key_of(device.root_key, device.id)
+    status = seal_status(key, answer.stage, device.id, to.epoch, to.counter)
+    return topics.base_down(topics.device_name(answer.base)), status
 
 
 def sealed(answer: Answer) -> bytes:

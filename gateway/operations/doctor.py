@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.store import keys, migrations
 from gateway.store.engine import open_store
 from gateway.store.schema import deliveries, events
+from gateway.supervision import bases
 from sigap.problem import Problem
 
 LEAST_FREE_BYTES, FEW_FREE_BYTES = 200 << 20, 2 << 30
@@ -42,6 +43,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         "store": _store,
         "broker": lines.broker,
         "gateway": lines.gateway,
+        "bases": _bases,
         "backends": lines.backends,
         "outbox": _outbox,
     }
@@ -142,6 +144,24 @@ def _store(settings: Settings) -> Iterator[Finding]:
         yield Finding("store", OK, f"whole; {len(wrapped)} devices' keys open with master key {keyring.id}")
     if newest > time.time() * 1e6 + AHEAD_US:
         yield Finding("clock", BAD, "the store has events from the future: the clock was set back", "Set it right")
+
+
+def _bases(settings: Settings) -> Iterator[Finding]:
+    """Base stations for LoRa, where there are any."""
+    if not settings.bases.listed:
+        return
+    with open_store(settings.store_url) as store, store.read() as conn:
+        known = {each["port"]: each for each in bases.listed(conn)}
+    for port in settings.bases.listed:
+        each = known.get(port)
+        if each is None:
+            todo = "Make one with `sigap base provision`, look at the cable, and whether this user may open the port"
+            yield Finding("bases", BAD, f"no base station has spoken at {port}", todo)
+        elif each["state"] != bases.ONLINE:
+            says = f"the base station {each['base']} at {port} is {each['state']}"
+            yield Finding("bases", BAD, says, "Look at its cable and its light; see `sigap bases`")
+        else:
+            yield Finding("bases", OK, f"the base station {each['base']} at {port} speaks")
 
 
 def _outbox(settings: Settings) -> Iterator[Finding]:

@@ -20,7 +20,8 @@ from gateway.ingest.intake import Intake, Uplink
 from gateway.ingest.link import Link
 from gateway.outbox import rows
 from gateway.store.engine import Store
-from gateway.store.schema import counts, devices, incidents, troubles
+from gateway.store.schema import bases, counts, devices, incidents, troubles
+from gateway.supervision.bases import ONLINE
 
 RECEIPT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # Lasting counts that are metrics, with their labels: (name here, label, its value).
@@ -136,6 +137,9 @@ def _states(conn: sa.Connection) -> Iterable[Metric]:
         ("sigap_incidents_open", "Incidents not closed, tests apart"): sa.select(sa.func.count())
         .select_from(incidents)
         .where(incidents.c.state != CLOSED, incidents.c.test.is_(False)),
+        ("sigap_bases_online", "Base stations that say something"): sa.select(sa.func.count())
+        .select_from(bases)
+        .where(bases.c.state == ONLINE),
         ("sigap_troubles_lasting", "Troubles of devices that last"): sa.select(sa.func.count())
         .select_from(troubles)
         .where(troubles.c.ended_at.is_(None)),

@@ -111,6 +111,28 @@ replay_windows = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
 )
 
+hearings = sa.Table(  # of each device by each base station: the last frames that it passed on
+    "hearings",
+    metadata,
+    sa.Column("device_id", sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("base", sa.BigInteger, primary_key=True, autoincrement=False),  # its u32
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("rssi_dbm", sa.Integer, nullable=False),
+    sa.Column("snr_db", sa.Integer, nullable=False),
+    sa.Column("frames", sa.Text, nullable=False),  # JSON: its last ones, [epoch, counter, when it was heard], ...
+)
+
+bases = sa.Table(  # base stations that the gateway has had to do with
+    "bases",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),  # the u32 of its settings
+    sa.Column("state", sa.Text, nullable=False),  # online, silent, cut_off
+    sa.Column("since_at", sa.BigInteger, nullable=False),
+    sa.Column("heard_at", sa.BigInteger, nullable=False),  # its last sign of life, to a beat
+    sa.Column("beat", sa.Text, nullable=False, server_default="{}"),  # JSON: what it says of itself
+    sa.Column("port", sa.Text, nullable=False),
+)
+
 incidents = sa.Table(
     "incidents",
     metadata,

@@ -12,7 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.store.schema import bases as base_rows
 from gateway.store.schema import devices, troubles
+from gateway.supervision.bases import ONLINE
 from panic_wire.frames import CRASHED, EDGES_LOST, FIX_JUMPED, TROUBLE_NAMES, Header, Trouble
 
 MOST_ENDED = 50  # rows kept of each device beside those that last, which are one a kind at most
@@ -124,11 +126,12 @@ def listed(conn: sa.Connection, *, lasting: bool, limit: int, device_id: int | N
 
 
 def lasting_count(conn: sa.Connection) -> int:
-    """How many last, silence included."""
+    """How many last, silence included, and that of base stations."""
     query = sa.select(sa.func.count()).select_from(troubles).join(devices, devices.c.id == troubles.c.device_id)
     reported = query.where(troubles.c.ended_at.is_(None), devices.c.revoked_at.is_(None))
     silent = sa.select(sa.func.count()).select_from(devices).where(*_GONE)
-    return conn.execute(reported).scalar_one() + conn.execute(silent).scalar_one()
+    bases = sa.select(sa.func.count()).select_from(base_rows).where(base_rows.c.state != ONLINE)
+    return sum(conn.execute(each).scalar_one() for each in (reported, silent, bases))
 
 
 def kind_name(kind: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 from gateway.desk import look
 from gateway.desk.labels import CANCELS, event_words
 from gateway.desk.trouble_words import TROUBLES, todo_words, trouble_words, value_words
+from gateway.supervision import bases
 from gateway.supervision.troubles import SILENT
 from gateway.words import translator
 from panic_wire.frames import ALARM_UPDATE, TROUBLE_NAMES
@@ -21,7 +22,7 @@ S = 1_000_000
 
 
 def test_every_kind_has_words_and_what_to_do_in_both_languages() -> None:
-    assert set(TROUBLES) == {*TROUBLE_NAMES.values(), SILENT}
+    assert set(TROUBLES) == {*TROUBLE_NAMES.values(), SILENT, *bases.TROUBLES.values()}
     indonesian, english = translator("id"), translator("en")
     for name in (*TROUBLES, "200"):
         for said in (trouble_words, todo_words):
@@ -33,6 +34,11 @@ def test_every_kind_has_words_and_what_to_do_in_both_languages() -> None:
     for each in CANCELS.values():
         assert indonesian(each) != each
     assert event_words("cancelled", {"duress": True}, english).startswith("CANCELLED UNDER DURESS")
+    late = {"bearer": "wifi", "late_ms": 1460}
+    assert event_words("came_too", late, english) == "came by the other way too (WiFi, +1.5 s)"
+    assert event_words("opened", {"bearer": "lora"}, english) == "emergency button pressed (LoRa)"
+    assert event_words("opened", {"bearer": "wifi"}, english) == "emergency button pressed"
+    assert value_words("radio", 2, english) == "it is always busy"
     assert event_words("cancelled", {"duress": False}, english) == "the person says that it was a mistake"
 
 
