@@ -65,7 +65,7 @@ map: .venv/.ready ## fetch Leaflet and open map data again, for the desk's map
 	@$(BIN)/python -m gateway.desk.make_map
 
 lora: .venv/.ready ## what LoRa can carry, by the model; writes docs/lora.md (some minutes)
-	@$(BIN)/sigap lora grid --docs docs
+	@$(BIN)/sigap lora chain --docs docs && $(BIN)/sigap lora grid --docs docs
 
 picture: .venv/.ready .venv/.browser ## make the pictures of the docs anew: one press drawn, the desk in a browser
 	@$(BIN)/python docs/make_picture.py

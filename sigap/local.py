@@ -47,6 +47,7 @@ BROKER, GATEWAY, POLICE, MAIL, WORLD, FAULTS = "broker", "gateway", "police-desk
 READY_LIMIT_S = 30.0
 UNITS = ("Patroli contoh 1", "Patroli contoh 2")
 RELATIVE, OPERATOR = "Keluarga contoh", "Operator contoh"
+SERIAL = "serial"  # the folder of the boards' serial ports
 LEAST_FREE_BYTES = 28 << 20  # the database, the logs
 BUTTON_BYTES = 2 << 20  # a flash image
 BUTTON_START_S = 1.5  # many of them start one after the other
@@ -74,6 +75,22 @@ class Button:
     board: str = "devkit"
     settings: dict[str, Any] = field(default_factory=dict)  # what more its /device.json says
     heap_kb: int = HEAP_KB
+    wifi: dict[str, Any] = field(default_factory=dict)  # of its access point, as in a world file
+    place: tuple[float, float] = (0.0, 0.0)  # metres east and north, for its radio
+
+    @property
+    def has_lora(self) -> bool:
+        return "lora" in self.settings
+
+
+@dataclass(frozen=True)
+class Base:
+    """A virtual base station for LoRa, at a serial port of the gateway."""
+
+    name: str
+    base: str  # its id
+    place: tuple[float, float] = (0.0, 0.0)
+    board: str = "tbeam"
 
 
 # Two places in Semarang, written as anybody reads them off a map.
@@ -85,6 +102,19 @@ BUTTONS = (
     ),
     Button("shop-1", "Toko contoh", silent=True, site=("Toko contoh, Simpang Lima", -6.99320, 110.42030)),
 )
+# A T-Beam has 8 MiB of PSRAM; without it WiFi and LoRa together do not fit, and the button takes WiFi alone.
+PSRAM_KB = 200
+# Without WiFi: what it says goes over LoRa to a base station at a serial port.
+MARKET = Button(
+    "market-1",
+    "Pedagang contoh",
+    site=("Pasar contoh, Johar", -6.97230, 110.42370),
+    board="tbeam",
+    settings={"lora": {}},
+    wifi={"up": False},
+    heap_kb=PSRAM_KB,
+)
+BASES = (Base("base-1", "b0000001", place=(60.0, 0.0)),)
 
 
 @dataclass
@@ -99,6 +129,7 @@ class Local:
     folder: Path
     ports: Ports = Ports()
     buttons: tuple[Button, ...] = BUTTONS
+    bases: tuple[Base, ...] = ()
     auto: dict[str, float] = field(default_factory=dict)
     faults: bool = False
     serial: bool = False
@@ -195,8 +226,14 @@ class Local:
                 "gps": button.gps,
                 "heap_kb": button.heap_kb,
                 "serial": self.serial,
+                "wifi": button.wifi,
+                "place": button.place,
             }
             for button, device in buttons
+        ]
+        boards += [
+            {"name": base.name, "base": {"base": base.base, "board": base.board}, "place": base.place, "serial": True}
+            for base in self.bases
         ]
         part = path.with_name(f"{path.name}.part")
         part.unlink(missing_ok=True)
@@ -217,8 +254,9 @@ class Local:
         )
         # A heartbeat that reaches the broker before the gateway has ever subscribed is lost: so the buttons come last.
         self.start(WORLD)
+        self.processes.wait_until((self.folder / "world.json").exists, "the start of the world", limit_s)
         limit_s += BUTTON_START_S * len(self.buttons)
-        names = [button.name for button in self.buttons]
+        names = [button.name for button in self.buttons if not button.has_lora]  # over LoRa a heartbeat takes its time
         self.processes.wait_until(lambda: self.heard(names, since_us), "the start of the virtual buttons", limit_s)
 
     def start(self, *names: str, **environment: str) -> None:
@@ -290,6 +328,7 @@ class Local:
             return {}
         return {
             "SIGAP_BROKER__PORT": str(self.links.port(TO_BROKER)),
+            "SIGAP_BASES__PORTS": ",".join(str(self.folder / SERIAL / base.name) for base in self.bases),
             **far_sides.reached_at(self.backend, self.links.port(TO_POLICE)),
         }
 

@@ -13,6 +13,7 @@ import click
 
 from sigap.charts import Log, svg, text
 from sigap.generated import between
+from sigap.lora_real import chain
 from simulator.radio.regions import AS923_2
 from simulator.virtual.cell import SCHEDULES, Case, Result, run
 
@@ -28,6 +29,9 @@ LIMIT_S = 600.0
 @click.group()
 def lora() -> None:
     """What LoRa can carry: airtime, and how long a receipt takes when many press at once."""
+
+
+lora.add_command(chain)
 
 
 @lora.command()

@@ -16,7 +16,7 @@ import click
 
 from gateway.backend_settings import DEFAULT_KIND, KINDS
 from sigap.live import Live
-from sigap.local import Local, Ports
+from sigap.local import BASES, BUTTONS, MARKET, Local, Ports
 from sigap.operator import DeskOperator
 from sigap.problem import Problem
 from sigap.processes import Interrupted, free_port, interruptible
@@ -72,9 +72,10 @@ def run(
     police_port: int,
     mail_port: int,
 ) -> None:
-    """Run a whole Sigap on this machine: broker, gateway, a police desk, a mail sink and two virtual buttons.
+    """Run a whole Sigap on this machine: broker, gateway, a police desk, a mail sink and virtual buttons.
 
-    citizen-1 has a GPS; shop-1 is silent, at a fixed site. Press them from another terminal. A part that dies is
+    citizen-1 has a GPS; shop-1 is silent, at a fixed site; market-1 has no WiFi, and LoRa to the base station base-1 at
+    a serial port of the gateway (on Linux). Press them from another terminal. A part that dies is
     started again. Ctrl-C ends everything.
 
     \b
@@ -98,7 +99,8 @@ def run(
             with contextlib.suppress(Interrupted):  # the way it is meant to end
                 ports = Ports(broker_port, gateway_port, police_port, mail_port)
                 serial = sys.platform == "linux"
-                _stay(Local(folder, ports, auto=auto or {}, faults=faults, serial=serial, backend=backend))
+                with_lora = {"buttons": (*BUTTONS, MARKET), "bases": BASES} if serial else {}
+                _stay(Local(folder, ports, auto=auto or {}, faults=faults, serial=serial, backend=backend, **with_lora))
             _say("ended; nothing is left running")
 
 
@@ -109,7 +111,7 @@ def running(local: Local) -> Iterator[None]:
         try:
             began = time.monotonic()
             local.prepare()
-            _say("starting the broker, the gateway, the police desk and two virtual buttons ...")
+            _say("starting the broker, the gateway, the police desk and the virtual buttons ...")
             local.start_all()
             _say(f"ready after {time.monotonic() - began:.1f} s")
             yield
@@ -146,6 +148,11 @@ def _welcome(local: Local) -> list[str]:
         f"  desk        {local.login_link()}   log in with this link, once, within ten minutes",
         f"  police      {_police(local)}",
         f"  press       {sigap} press shop-1{where}       in another terminal (or citizen-1, whose light answers)",
+        *(
+            [f"  over LoRa   {sigap} press market-1{where}   it has no WiFi; its base station is base-1"]
+            if local.bases
+            else []
+        ),
         f"  pull a plug {sigap} board off shop-1{where}   and on again",
         *([faults] if local.faults else []),
         f"  mails       {local.mails}   what relatives were sent",

@@ -86,7 +86,7 @@ def schema() -> None:
 
 @scenario.command("run")
 @click.argument("names", nargs=-1)
-@click.option("--all", "is_all", is_flag=True, help="Every shipped story.")
+@click.option("--all", "is_all", is_flag=True, help="Every shipped story that does not take many minutes.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Another seed, another course.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout: a result, or a list of them.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Also write JUnit XML to this file.")
@@ -124,7 +124,7 @@ def run_(
         raise Problem("--trace and --follow are for one story", "Name just one", USAGE)
     if (speed is not None or steered) and not follow:
         raise Problem("--speed and --steered are for a story that is followed", "Give --follow too", USAGE)
-    chosen = load.names() if is_all else list(names)
+    chosen = load.quick() if is_all else list(names)
     for name in chosen:
         load.load(name)  # a mistake in a file is said before anything runs
     if realtime:

@@ -3,16 +3,18 @@ world's clock in place of the computer's. What is missing here are its threads, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from gateway.incidents.book import Book
-from gateway.ingest.batch import STAGE_NUMBERS, Answer, Batch, Order
+from gateway.ingest.batch import LORA, STAGE_NUMBERS, Answer, Batch, Order
 from gateway.ingest.commander import next_order
+from gateway.ingest.hearings import last_base
 from gateway.ingest.intake import PAYLOAD_KEPT_BYTES, Uplink
-from gateway.ingest.writer import sealed, sealed_order
+from gateway.ingest.writer import addressed, sealed, sealed_order
 from gateway.outbox import rows
 from gateway.registry.devices import add_device, get_device, revoke_device
 from gateway.registry.people import add_owner, add_relative
@@ -21,7 +23,7 @@ from gateway.store.engine import open_store
 from gateway.store.schema import alarms
 from gateway.supervision import commands
 from panic_wire import topics
-from panic_wire.frames import STATUS, Header
+from panic_wire.frames import ACCEPTED, STATUS, Header
 from sigap.store_view import View
 from simulator.virtual.broker import Message
 from simulator.virtual.gateway import Task
@@ -98,7 +100,7 @@ class VirtualStore(View):
             for one in messages
         ]
         effects = Batch(conn, self._book).take_all(uplinks)
-        answers = [(topics.down(topics.device_name(each.device.id)), sealed(each)) for each in effects.answers]
+        answers = [addressed(each) for each in effects.answers]
         return answers + [self._order(each, now_us) for each in effects.orders]
 
     def _order(self, order: Order, now_us: int) -> tuple[str, bytes]:
@@ -131,12 +133,15 @@ class VirtualStore(View):
         if delivery.destination.startswith("device:"):
             name, stage = payload["device"], payload["stage"]
             key = (alarms.c.device_id == topics.device_id(name), alarms.c.activation == payload["activation"])
-            row = conn.execute(sa.select(alarms.c.epoch, alarms.c.counter).where(*key)).one()
+            row = conn.execute(sa.select(alarms.c.epoch, alarms.c.counter, alarms.c.bearer).where(*key)).one()
             device = get_device(conn, topics.device_id(name))
             assert device is not None
             header = Header(STATUS, 0, device.id, row.epoch, row.counter)
-            frame = sealed(Answer(device, header, STAGE_NUMBERS[stage], payload["activation"]))
-            return Task(delivery.id, "device", incident, stage, (topics.down(name), frame))
+            answer = Answer(device, header, STAGE_NUMBERS[stage], payload["activation"])
+            by_base = row.bearer == LORA and answer.stage > ACCEPTED
+            base = last_base(conn, device.id) if by_base else None
+            by_air = () if base is None else (addressed(replace(answer, base=base)),)
+            return Task(delivery.id, "device", incident, stage, (topics.down(name), sealed(answer)), more=by_air)
         data = payload.get("data", payload)
         to = "relative" if delivery.destination.startswith("relative:") else "police"
         return Task(delivery.id, to, incident, str(data.get("change", delivery.kind)), test=bool(data.get("test")))

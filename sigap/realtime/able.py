@@ -18,6 +18,8 @@ def why_not(scenario: model.Scenario) -> Found:
         return ("length_s",), f"it lasts {scenario.length_s:g} s, and realtime stories last {MOST_S:g} at most"
     if (count := len(scenario.names())) > MOST_BUTTONS:
         return ("buttons",), f"it has {count} buttons, and one machine runs {MOST_BUTTONS} in realtime"
+    if scenario.bases:
+        return ("bases",), "LoRa stories are told in virtual time"
     for number, part in enumerate(scenario.buttons):
         if found := _button(part):
             return ("buttons", number, found[0]), found[1]
@@ -51,6 +53,8 @@ def _button(part: model.ButtonPart) -> tuple[str, str] | None:
 
 
 def _step(step: model.Step) -> str | None:
+    if isinstance(step, model.BaseStep | model.AirStep):
+        return f"do: {step.do}: LoRa stories are told in virtual time"
     if isinstance(step, model.Crash):
         return "do: crash: a board in realtime has the memory that it has"
     if isinstance(step, model.Names):

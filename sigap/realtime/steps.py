@@ -47,6 +47,7 @@ class Steps:
         if isinstance(step, model.BrokerStep | model.GatewayStep | model.Outside):
             self._stage.at(at_us, lambda: self._service(step))
             return
+        assert not isinstance(step, model.AirStep)  # sigap.realtime.able
         for name in self._stage.who(step.who):
             moment = at_us + int(self._chance.uniform(0, getattr(step, "spread_s", 0.0)) * 1e6)
             self._stage.at(moment, self._of_button(step, name))

@@ -82,6 +82,8 @@ class Judge:
             seen.append(("without a position", real[-1]["position"] is None, expect.no_position))
         if expect.cancelled is not None:
             seen.append(("cancelled", _cancelled(real), expect.cancelled))
+        if expect.way is not None:
+            seen.append(("the way it came", real[-1]["bearer"] if real else None, expect.way))
         if expect.moved is not None:
             seen.append(("moved", bool(real and real[-1]["moved"]), expect.moved))
         seen += self._upkeep(name, expect)

@@ -22,6 +22,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*" + SUFFIX))
 
 
+def quick() -> list[str]:
+    """Of the shipped scenarios those that do not take many minutes."""
+    return [name for name in names() if not load(name).long]
+
+
 def path_of(name: str) -> Path:
     """The file of a shipped scenario, or the path that `name` is."""
     return Path(name) if "/" in name or name.endswith(SUFFIX) else FOLDER / (name + SUFFIX)

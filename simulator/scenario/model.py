@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Who = Annotated[str, Field(description="A button's name, a pattern such as toko-*, or all")]
 At = Annotated[float, Field(ge=0, description="Seconds since the world's start")]
 Stage = Literal["received", "accepted", "acknowledged", "dispatched", "on_scene", "closed"]
+Row = Annotated[tuple[int, int, int], Field(description="[Hz, spreading factor, Hz of the answers]")]
 Sky = Literal["open", "street", "indoors", "none", "jammed"]
 
 
@@ -66,10 +67,40 @@ class ButtonPart(_Part):
     ticks_ms: int = Field(default=0, ge=0, lt=1 << 30, description="What its clock says at power-on; 2^30 is the wrap")
     battery: Battery | None = None
     wear_limit: int = Field(default=100_000, ge=1, description="Erases of a block before it fails")
+    lora: Literal["sx1262", "sx1276"] | None = Field(
+        default=None, description="It has this LoRa radio, and is a T-Beam; with `plan`, or the only base's own"
+    )
+    plan: list[Row] = Field(default_factory=list, max_length=16, description="Which base stations it tries, in order")
+    place: tuple[float, float] = Field(default=(0.0, 0.0), description="Metres east and north, for who hears whom")
+    radius_m: float = Field(default=0.0, ge=0, description="Each of several within so many metres of `place`")
+
+
+class BasePart(_Part):
+    """A base station for LoRa at a serial port of the gateway. row: [Hz, spreading factor, Hz of its answers]."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")
+    row: Row = (921_400_000, 9, 921_800_000)
+    place: tuple[float, float] = (0.0, 0.0)
+    noise: float = Field(default=0.0, ge=0, le=0.2, description="Chance of each byte on its line to become another")
 
 
 class _Step(_Part):
     at_s: At
+
+
+class BaseStep(_Step):
+    """A base station's cable is pulled or put in, or its own supply goes or comes."""
+
+    do: Literal["base"]
+    who: Who
+    what: Literal["unplug", "plug", "off", "on"]
+
+
+class AirStep(_Step):
+    """What becomes of packets on the air: the chance that one fades away, either way."""
+
+    do: Literal["air"]
+    loss: float = Field(ge=0, le=1)
 
 
 class Press(_Step):
@@ -227,7 +258,9 @@ Step = Annotated[
     | Operate
     | CommandStep
     | Revoke
-    | Replay,
+    | Replay
+    | BaseStep
+    | AirStep,
     Field(discriminator="do"),
 ]
 
@@ -259,6 +292,7 @@ class Expect(_Part):
         default=None, description="What became of each command, in order: done, refused, unknown, sent, waiting"
     )
     crashes: int | None = Field(default=None, ge=0, description="Texts of crashes that it sent")
+    way: Literal["wifi", "lora"] | None = Field(default=None, description="How its newest real alarm came first")
     refused: int | None = Field(default=None, ge=0, description="Frames in quarantine, at least (of all buttons)")
     resets: int | None = Field(default=None, ge=0, description="At most so many resets that nobody asked for")
 
@@ -269,7 +303,10 @@ class Scenario(_Part):
     title: str = Field(min_length=5, max_length=120)
     story: str = Field(min_length=20, description="For a reader: what happens, and why it matters")
     length_s: float = Field(gt=0, le=30 * 86400)
+    long: bool = Field(default=False, description="Takes many minutes: `make soak` runs it, not --all")
     buttons: list[ButtonPart] = Field(min_length=1)
+    bases: list[BasePart] = Field(default_factory=list, max_length=16)
+    air_loss: float = Field(default=0.0, ge=0, le=1, description="Chance that a packet on the air fades away")
     steps: list[Step] = Field(default_factory=list)
     expect: list[Expect] = Field(default_factory=list)
     gives_up: list[str] = Field(
@@ -279,12 +316,17 @@ class Scenario(_Part):
     @model_validator(mode="after")
     def _whole(self) -> Scenario:
         names = self.names()
-        if len(set(names)) != len(names):
+        both = names + [base.name for base in self.bases]
+        if len(set(both)) != len(both):
             raise ValueError("two buttons have one name")
         for step in self.steps:
             if step.at_s > self.length_s:
                 raise ValueError(f"a step at {step.at_s:g} s comes after the end ({self.length_s:g} s)")
-        for who in [getattr(step, "who", "all") for step in self.steps] + [each.who for each in self.expect]:
+        of_buttons = [step for step in self.steps if not isinstance(step, BaseStep)]
+        for step in self.steps:
+            if isinstance(step, BaseStep) and not any(fnmatchcase(base.name, step.who) for base in self.bases):
+                raise ValueError(f"no base station is named {step.who}")
+        for who in [getattr(step, "who", "all") for step in of_buttons] + [each.who for each in self.expect]:
             if who != "all" and not any(fnmatchcase(name, who) for name in names):
                 raise ValueError(f"no button is named {who}; there are {', '.join(names[:10])}")
         return self

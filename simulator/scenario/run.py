@@ -115,6 +115,7 @@ def _tap(stage: Stage, observer: Observer) -> None:
                 kept.append((topic, payload))
             observer.uplink(button, payload)
 
+    stage.way.watch(observer.uplink, observer.downlink)
     stage.world.broker.downlinks.append(down)
     stage.world.broker.uplinks.append(up)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 from simulator import observe
 from simulator.scenario import model
 from simulator.scenario.hands import script
+from simulator.scenario.lora_way import LoraWay
 from simulator.scenario.model import Scenario, part_names
 from simulator.scenario.seen import Seen
 from simulator.scenario.watched import Gesture
@@ -24,6 +26,7 @@ from simulator.virtual.world import Button, Registry, VirtualWorld, root_key
 BATTERY_LOOK_US = 10_000_000
 GATEWAY_QUEUE = 22_000  # gateway/ingest/intake.py: MOST_QOS0 + MOST_QOS1
 BAD_LOOK_UP_S = 0.5
+PSRAM_KB = 200  # a T-Beam has 8 MiB of PSRAM
 ASLEEP_HEARTBEAT_S = 3600  # as `sigap provision` writes it
 
 
@@ -38,9 +41,16 @@ class Stage:
     more: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Stage:
-        buttons = [one for part in self.scenario.buttons for one in _buttons(part)]
+        places = random.Random(f"{self.seed}/places")
+        rows = [list(base.row) for base in self.scenario.bases]
+        buttons = [one for part in self.scenario.buttons for one in _buttons(part, rows, places)]
         self.world = VirtualWorld(self.folder, buttons, seed=self.seed, make_store=self.make_store, **self.more)
+        self.world.air.loss = self.scenario.air_loss
         self.chance = random.Random(f"{self.seed}/stage")
+        for base in self.scenario.bases:
+            self.world.add_base(base.name, list(base.row), place=base.place)
+            self.world.bases[base.name].noise = base.noise
+        self.way = LoraWay(self)
         self._seen = Seen()
         self.world.trace.watchers.append(self._seen.note)
         self._journals: dict[str, list[str]] = {}
@@ -79,7 +89,9 @@ class Stage:
         return root_key(self.seed, button)
 
     def pins(self, button: str) -> list[dict[str, Any]]:
-        return self.world.boards[button].pins.since()
+        board = self.world.boards[button]
+        led, buzzer = board.electrics.wired["led"], board.electrics.wired["buzzer"]
+        return observe.translated(board.pins.since(), led["pin"], led["active_high"], buzzer)
 
     def is_worn(self, button: str) -> bool:
         return bool(self.world.boards[button].worn)
@@ -96,7 +108,7 @@ class Stage:
         quality = board.link.quality
         well = board.on and not board.failed and board.has_wifi()
         well = well and quality.up and quality.down and quality.loss < 0.3
-        return well and self.serves()
+        return (well and self.serves()) or self.way.is_open(button)
 
     def queues(self) -> list[tuple[str, int, int]]:
         broker, gateway = self.world.broker, self.world.gateway
@@ -127,6 +139,8 @@ class Stage:
     def _start(self) -> None:
         kernel = self.world.kernel
         self.world.gateway.start()
+        for station in self.world.stations.values():
+            kernel.at(self.chance.randrange(3_000_000), station.power_on, station)
         for part in self.scenario.buttons:
             for name in part_names(part):
                 board = self.world.boards[name]
@@ -158,7 +172,7 @@ class Stage:
         if isinstance(step, model.Press | model.Hold):
             method(step, at_us)  # hands are known beforehand, edge by edge
             return
-        if isinstance(step, model.BrokerStep | model.GatewayStep | model.Outside):
+        if isinstance(step, model.BrokerStep | model.GatewayStep | model.Outside | model.BaseStep | model.AirStep):
             self.world.kernel.at(at_us, lambda: method(step))
             return
         for name in self.who(step.who):
@@ -259,6 +273,23 @@ class Stage:
             gateway.relatives_up = step.up
         self.world.trace.add(self.world.kernel.now_us, step.do, "up" if step.up else "down")
 
+    # LoRa
+
+    def _do_base(self, step: model.BaseStep) -> None:
+        for name, station in self.world.stations.items():
+            if fnmatchcase(name, step.who):
+                self.world.trace.add(self.world.kernel.now_us, name, "base", now=step.what)
+                if step.what in ("unplug", "plug"):
+                    self.world.bases[name].plugged = step.what == "plug"
+                elif step.what == "on":
+                    station.power_on()
+                else:
+                    station.power_off()
+
+    def _do_air(self, step: model.AirStep) -> None:
+        self.world.trace.add(self.world.kernel.now_us, "air", "base", now=f"loss {step.loss:g}")
+        self.world.air.loss = step.loss
+
     # People
 
     def _do_operator(self, step: model.Operate, board: Board) -> None:
@@ -284,16 +315,21 @@ class Stage:
         self.world.trace.add(self.world.kernel.now_us, board.name, "replayed", frames=len(recorded), garbage=len(noise))
         for name, payload in recorded + noise:
             broker.route(name, payload, 1, False)
+        self.way.replay(board.name, step.garbage)
 
 
-def _buttons(part: model.ButtonPart) -> list[Button]:
+def _buttons(part: model.ButtonPart, rows: list[list[int]], chance: random.Random) -> list[Button]:
     settings: dict[str, Any] = {
         "site": part.site,
         "silent": part.silent,
         "wants_tests": part.wants_tests,
         "heartbeat_s": part.heartbeat_s or (None if part.power == "mains" else ASLEEP_HEARTBEAT_S),
     }
-    device = {"power": part.power, "hold_is_sos": part.hold_is_sos}
+    device: dict[str, Any] = {"power": part.power, "hold_is_sos": part.hold_is_sos}
+    plan: dict[str, Any] = {"wear_limit": part.wear_limit}
+    if part.lora:
+        device |= {"board": "tbeam", "lora": {"plan": [list(row) for row in part.plan] or rows}}
+        plan |= {"board": "tbeam", "heap_kb": PSRAM_KB}
     return [
         Button(
             name,
@@ -305,10 +341,20 @@ def _buttons(part: model.ButtonPart) -> list[Button]:
             ticks_ms=part.ticks_ms,
             device=device,
             by_name=part.by_name,
-            plan={"wear_limit": part.wear_limit, "ledger": _ledger(part.battery)},
+            plan={**plan, "ledger": _ledger(part.battery)},
+            lora=part.lora or "",
+            place=_near(part, chance),
         )
         for name in part_names(part)
     ]
+
+
+def _near(part: model.ButtonPart, chance: random.Random) -> tuple[float, float]:
+    """A place within radius_m."""
+    if not part.radius_m:
+        return part.place
+    far, angle = part.radius_m * math.sqrt(chance.random()), chance.uniform(0, 2 * math.pi)
+    return part.place[0] + far * math.cos(angle), part.place[1] + far * math.sin(angle)
 
 
 def _around(part: model.ButtonPart) -> dict[str, Any]:

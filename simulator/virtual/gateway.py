@@ -10,6 +10,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from panic_wire import topics
+from simulator.virtual.bases import BaseLine
 from simulator.virtual.broker import Broker, Message
 from simulator.virtual.kernel import Kernel
 from simulator.virtual.trace import Trace
@@ -34,6 +36,7 @@ class Task:
     stage: str
     publish: tuple[str, bytes] | None = None
     test: bool = False
+    more: tuple[tuple[str, bytes], ...] = ()  # by other ways too
 
 
 class Store(Protocol):
@@ -82,6 +85,7 @@ class Gateway:
         self._life = 0  # changes with each start, so that what was planned for an earlier life does not happen
         self._stopped = False
         self._event = 0
+        self.bases: list[BaseLine] = []
         self._under_way: set[str] = set()
 
     def start(self) -> None:
@@ -95,6 +99,8 @@ class Gateway:
                 self.store.reopen()
                 self.running = True
                 self._connect()
+                for base in self.bases:
+                    base.opened()
                 self._tell()
                 self._look_for_commands(life)
 
@@ -111,6 +117,29 @@ class Gateway:
         if self.broker.take is None:
             self.broker.attach(self._take)
             self._tell()
+
+    def add_base(self) -> BaseLine:
+        """A serial port, to which a base station may be attached."""
+        listens = lambda: self.running and not self._stopped  # noqa: E731
+        made = BaseLine(self.kernel, self.chance, listens, self._take)
+        self.bases.append(made)
+        return made
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """To a base station's port where the topic is its, else to the broker."""
+        for base in self.bases:
+            if base.name is not None and topic == topics.base_down(base.name):
+                base.send(payload)
+                return True
+        return self.broker.publish(topic, payload)
+
+    def _acknowledge(self, mid: int) -> None:
+        for base in self.bases:
+            if mid in base.pending:
+                base.acknowledge(mid)
+                return
+        if mid > 0:
+            self.broker.acknowledge(mid)
 
     def kill(self) -> None:
         """kill -9: whatever was not committed is gone from here; the broker has it still."""
@@ -170,10 +199,10 @@ class Gateway:
                 return
             self._busy = False
             for topic, payload in answers:
-                self.broker.publish(topic, payload)
+                self.publish(topic, payload)
             for message in batch:
                 if message.qos:
-                    self.broker.acknowledge(message.mid)
+                    self._acknowledge(message.mid)
             self._tell()
             self._work()
 
@@ -229,7 +258,9 @@ class Gateway:
 
     def _reach(self, task: Task) -> bool:
         if task.publish is not None:
-            return self.broker.publish(*task.publish)
+            for each in task.more:
+                self.publish(*each)
+            return self.publish(*task.publish)
         return self.police_up if task.to == "police" else self.relatives_up
 
     def _accepted(self, task: Task, life: int) -> None:

@@ -16,17 +16,21 @@ from littlefs.errors import LittleFSError
 from panic_wire.keys import broker_password
 from panic_wire.topics import device_id
 from simulator import image
+from simulator.radio.air import Air
+from simulator.virtual.bases import BaseLine
 from simulator.virtual.board import Board, Plan
 from simulator.virtual.broker import Broker
 from simulator.virtual.gateway import Gateway, Store
 from simulator.virtual.gps import Sky
 from simulator.virtual.kernel import Kernel
 from simulator.virtual.net import Service
+from simulator.virtual.process import let_in
 from simulator.virtual.trace import Trace
 from simulator.world.gps import Receiver
 
 BROKER = ("10.0.0.1", 1883)
 BROKER_NAME = "broker.example"
+RADIO_SKEW_US = 20_000
 
 
 class Registry(Store, Protocol):
@@ -57,6 +61,8 @@ class Button:
     device: dict[str, Any] = field(default_factory=dict)  # what more goes to its /device.json
     by_name: bool = False  # the broker is given by name, so that it is looked up
     plan: dict[str, Any] = field(default_factory=dict)
+    lora: str = ""  # the chip of its radio, where the board has one
+    place: tuple[float, float] = (0.0, 0.0)  # metres east and north
 
 
 class VirtualWorld:
@@ -71,8 +77,10 @@ class VirtualWorld:
         make_store: Callable[[Path], Registry],
         firmware: Path = image.FIRMWARE,
     ) -> None:
+        let_in(len(buttons))
         self.seed, self._folder = seed, folder
         self.kernel, self.trace = Kernel(), Trace()
+        self.air = Air(self.kernel, seed)
         self.chance = random.Random(f"{seed}/world")
         self.store = make_store(folder)
         self.broker = Broker(self.kernel, self.trace, {})
@@ -82,8 +90,10 @@ class VirtualWorld:
         }
         self.gateway = Gateway(self.kernel, self.trace, self.broker, self.store, random.Random(f"{seed}/gateway"))
         self.boards: dict[str, Board] = {}
+        self.stations: dict[str, Board] = {}  # base stations, and the gateway's end of their lines
+        self.bases: dict[str, BaseLine] = {}
         self.device_names: dict[str, str] = {}  # board -> device's eight hex digits
-        self._base = folder / "base.img"
+        self._base = folder / ".firmware.img"
         try:
             image.build(self._base, image.firmware_files(firmware))
             for button in buttons:
@@ -120,23 +130,42 @@ class VirtualWorld:
             networks=button.networks,
             sky=sky,
             ticks_ms=button.ticks_ms,
+            air=self.air,
+            lora=button.lora,
+            place=(*button.place, 0.0),
             **button.plan,
         )
         board = self.boards[button.name] = Board(plan, self.kernel, self.trace, self.services)
+        if board.electrics.radio:
+            self.kernel.skew_us = RADIO_SKEW_US
+        return board
+
+    def add_base(self, name: str, row: list[int] | None = None, *, place: tuple[float, float] = (0.0, 0.0)) -> Board:
+        """A base station at a serial port of the gateway, off. row: of its plan (firmware/panic/radio_settings.py)."""
+        index = 0x1000 + len(self.stations)
+        path = self._folder / f"{name}.img"
+        shutil.copyfile(self._base, path)
+        settings = {"base": f"{0xB0000000 + index:08x}", "board": "tbeam", "lora": {"plan": [row]} if row else {}}
+        image.write_files(path, {"base.json": json.dumps(settings).encode()})
+        line = self.bases[name] = self.gateway.add_base()
+        plan = Plan(name, self._folder, path, self.seed, index, air=self.air, board="tbeam", place=(*place, 5.0))
+        plan.on_line = line.printed
+        board = line.board = self.stations[name] = Board(plan, self.kernel, self.trace, self.services)
+        self.kernel.skew_us = RADIO_SKEW_US
         return board
 
     def __enter__(self) -> VirtualWorld:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for board in self.boards.values():
+        for board in (*self.boards.values(), *self.stations.values()):
             board.close()
         self.store.close()
 
     def start(self, *, spread_us: int = 3_000_000) -> None:
         """Power for everything; the boards within `spread_us` after one another."""
         self.gateway.start()
-        for board in self.boards.values():
+        for board in (*self.stations.values(), *self.boards.values()):
             self.kernel.at(self.chance.randrange(spread_us), board.power_on, board)
 
     def kill_broker(self) -> None:

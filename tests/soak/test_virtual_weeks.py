@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from sigap.virtual_gateway import VirtualStore
 from simulator.image import FIRMWARE
+from simulator.scenario import load
+from simulator.scenario.report import failure
+from simulator.scenario.run import run
 from simulator.world.presses import presses
 from tests.system.virtual_lab import shop, virtual
 
@@ -61,3 +65,11 @@ def test_an_hour_of_fifty_buttons() -> None:
     print(f"\nan hour of fifty buttons: {took_s:.1f} s, {beats} heartbeats")
     assert beats > 50 * 11
     assert took_s < 240
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", sorted(set(load.names()) - set(load.quick())))
+def test_a_story_that_takes_many_minutes(name: str) -> None:
+    result = run(load.load(name), name=name, seed=1, make_store=VirtualStore)
+    print(f"\n{name}: {result.took_s:.0f} s")
+    assert result.passed, failure(result)

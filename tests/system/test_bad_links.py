@@ -18,7 +18,7 @@ from gateway.incidents.stages import ALARM_JOINED, OPENED
 from gateway.store.schema import events
 from sigap.links import CALLBACKS, TO_BROKER, TO_MAIL, TO_POLICE, of_board
 from sigap.local import BUTTONS as DEFAULT_BUTTONS
-from sigap.local import Button, Local
+from sigap.local import MARKET, Button, Local
 from sigap.processes import free_port, sigap_command
 from simulator.faults.client import FaultClient
 from simulator.world.client import WorldClient
@@ -145,7 +145,7 @@ def test_sigap_run_with_faults(tmp_path: Path) -> None:
             with FaultClient.find(tmp_path) as faults:
                 links = {link["name"]: link for link in faults.links()}
             boards = {of_board(button.name) for button in DEFAULT_BUTTONS}
-            assert set(links) == {TO_BROKER, TO_POLICE, TO_MAIL, CALLBACKS} | boards
+            assert set(links) == {TO_BROKER, TO_POLICE, TO_MAIL, CALLBACKS, of_board(MARKET.name)} | boards
             # Every board has said that it is there, and the gateway has heard it: both through the proxy.
             assert all(links[name]["up"] > 0 for name in boards | {TO_BROKER})
         finally:

@@ -29,7 +29,7 @@ def sigap(*arguments: str, expect: int = 0, timeout_s: float = 110) -> subproces
 
 
 @pytest.mark.timeout(400)  # a week takes half a minute on an idle machine, more beside other tests
-@pytest.mark.parametrize("name", load.names())
+@pytest.mark.parametrize("name", load.quick())
 def test_story(name: str) -> None:
     result = story(name)
     assert result.passed, failure(result)

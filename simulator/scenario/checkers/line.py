@@ -10,6 +10,7 @@ from simulator.scenario.checkers.device import ALARM
 from simulator.scenario.model import part_names
 
 SETTLE_US = 60_000_000  # a world in which all has been well for so long has nothing left to tell
+AIR_SETTLE_US = 300_000_000  # over LoRa a wait is up to 128 s long
 SILENCE_US = 90_000_000  # keepalive 30 s and a half (MQTT), then the broker tells the gateway; and some room
 JOURNAL = 64  # firmware/panic/journal.py: CAPACITY
 
@@ -54,13 +55,14 @@ class EveryAlarmArrives(Checker):
         self._made: dict[tuple[str, int], int] = {}
         self._trouble_us: dict[str, int] = {}
         self._ended: set[str] = set()
+        self._by_air = {n for part in stage.scenario.buttons if part.lora for n in part_names(part)}
 
     def see(self, entry: dict[str, Any]) -> None:
         who, what = entry["who"], entry["what"]
         found = ALARM.match(entry["text"]) if what == "console" else None
         if found and not found[1]:
             self._made[who, int(found[2])] = entry["at_us"]
-        elif _disturbs_all(entry):
+        elif _disturbs_all(entry) or what == "base":
             self._trouble_us["all"] = entry["at_us"]
         elif what in ("power", "wifi", "network", "reset", "worn", "replayed"):
             self._trouble_us[who] = entry["at_us"]
@@ -70,7 +72,8 @@ class EveryAlarmArrives(Checker):
     def _has_way(self, button: str) -> bool:
         trouble = max(self._trouble_us.get(button, 0), self._trouble_us.get("all", 0))
         well = self.stage.has_way(button) and button not in self._ended
-        return well and self.stage.now_us - trouble > SETTLE_US
+        settle_us = SETTLE_US if button not in self._by_air else AIR_SETTLE_US
+        return well and self.stage.now_us - trouble > settle_us
 
     def end(self) -> None:
         stored = {(each["device"], each["activation"]) for each in self.stage.store.alarms()}
