@@ -38,7 +38,6 @@ class Taken:
 
     seconds: list[float] = field(default_factory=list)
     lost: int = 0
-    most_held_ms: float = 0.0
 
     def at(self, share: float) -> float | None:
         """Within which this share of all presses had its receipt; None when so many had none."""

@@ -24,7 +24,7 @@ class Answers:
     def __init__(self, factor):
         self.ledger = Ledger(spare_permille=0)
         self._factor = factor
-        self._statuses = []  # [id, bytes, until]
+        self._statuses = []  # (bytes, until)
         self._frames = []
         self._since = None  # when the next packet may leave
         self._held = False

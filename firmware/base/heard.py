@@ -5,12 +5,13 @@ frame is opened by nobody here: whose it is, its clear header says, and anybody 
 many devices pushes out others' frames only from RAM's last places, and the heard of one device never more than its own.
 """
 
-import binascii
 import struct
 
 from lora.radio import airtime_ms
 from panic.ticks import Elapsed, least, ticks_add, ticks_diff
-from panic_wire.base_line import HELD_AT_LEAST, UP_LAYOUT
+from panic_wire.base_line import HELD_AT_LEAST, UP_LAYOUT, crc
+from panic_wire.compact import COMPACT
+from panic_wire.header import ALARM, CANCEL, TEST
 
 MOST = 64
 MOST_OF_ONE = 4
@@ -19,7 +20,7 @@ FOLDER = "/heard"
 FIRST_MS, CAP_MS, SOON = 120, 20000, 10
 AWAY_MS = 3000  # nothing was called safe for so long: to flash
 AT_ONCE = 4  # frames on the line at a time
-ALARMS = (1, 3, 4)  # types whose frames others make room for: alarm, cancel, test
+ALARMS = (ALARM, CANCEL, TEST)  # types whose frames others make room for
 
 # An entry is a list. Its places:
 SEQ, FRAME, RSSI, SNR, SINCE, ON_FLASH, NEXT, TRIES, AT_LEAST = range(9)
@@ -27,12 +28,12 @@ SEQ, FRAME, RSSI, SNR, SINCE, ON_FLASH, NEXT, TRIES, AT_LEAST = range(9)
 
 def device_of(frame):
     """Four bytes of its header: of a full frame from byte 2, of a compact one from byte 1."""
-    return frame[1:5] if frame[0] & 15 == 10 else frame[2:6]
+    return frame[1:5] if frame[0] & 15 == COMPACT else frame[2:6]
 
 
 def is_urgent(frame):
     """It says of itself that a person may be in danger."""
-    return (frame[5] >> 4 if frame[0] & 15 == 10 else frame[0] & 15) in ALARMS
+    return (frame[5] >> 4 if frame[0] & 15 == COMPACT else frame[0] & 15) in ALARMS
 
 
 class Heard:
@@ -115,7 +116,7 @@ class Heard:
                 try:
                     self._files.make_directory(FOLDER)
                     data = bytes((entry[RSSI] & 255, entry[SNR] & 255)) + entry[FRAME]
-                    self._files.write(self._path(entry), data + struct.pack(">I", binascii.crc32(data) & 0xFFFFFFFF))
+                    self._files.write(self._path(entry), data + crc(data))
                 except OSError as error:
                     self._log("a frame could not be kept on flash: %s" % error)
 
@@ -138,7 +139,7 @@ class Heard:
                 seq = int(name, 16)
             except (OSError, ValueError):
                 data, seq = b"", 0
-            whole = struct.pack(">I", binascii.crc32(data[:-4]) & 0xFFFFFFFF) == data[-4:]
+            whole = crc(data[:-4]) == data[-4:]
             if len(data) < 20 or not whole or len(self._entries) >= MOST:
                 self._log("%s is not whole" % path)
                 self._files.remove(path)

@@ -11,6 +11,7 @@ from panic import FIRMWARE
 from panic.ticks import Elapsed, least, ticks_diff, ticks_ms
 from panic.wait import print_exception
 from panic_wire import base_line as line
+from panic_wire.compact import COMPACT
 from panic_wire.header import MAX_FRAME_BYTES, STATUS, VERSION
 
 BEAT_MS = 10000
@@ -102,7 +103,7 @@ class Station:
         frame, rssi_dbm, snr_db = packet
         kind = frame[0] & 15
         # 22 bytes: the shortest that is a frame. What others say on this frequency is counted, and nothing else.
-        if 22 <= len(frame) <= MAX_FRAME_BYTES and frame[0] >> 4 == VERSION and (kind < STATUS or kind == 10):
+        if 22 <= len(frame) <= MAX_FRAME_BYTES and frame[0] >> 4 == VERSION and (kind < STATUS or kind == COMPACT):
             self.received += 1
             self._heard.add(frame, rssi_dbm, snr_db, ticks_ms())
             self._wake.set()

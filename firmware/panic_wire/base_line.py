@@ -28,11 +28,15 @@ HELD_AT_LEAST = 1  # flag of UP: the base lost its power meanwhile
 QUEUED, SENT, NO_AIRTIME, TOO_LONG, FULL = 0, 1, 2, 3, 4
 
 
+def crc(data):
+    """Four bytes: the CRC-32 of zip."""
+    return struct.pack(">I", binascii.crc32(data) & 0xFFFFFFFF)
+
+
 def pack(kind, payload=b""):
     """The line's bytes, its newline with it."""
     message = bytes((VERSION << 4 | kind,)) + payload
-    crc = struct.pack(">I", binascii.crc32(message) & 0xFFFFFFFF)
-    return MARK + binascii.b2a_base64(message + crc)
+    return MARK + binascii.b2a_base64(message + crc(message))
 
 
 def unpack(line):
@@ -46,7 +50,7 @@ def unpack(line):
         return None
     if len(data) < 5 or data[0] >> 4 != VERSION:
         return None
-    if struct.pack(">I", binascii.crc32(data[:-4]) & 0xFFFFFFFF) != data[-4:]:
+    if crc(data[:-4]) != data[-4:]:
         return None
     return data[0] & 15, data[1:-4]
 

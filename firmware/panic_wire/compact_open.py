@@ -6,7 +6,6 @@ from panic_wire.ccm import TagError, ccm_open
 from panic_wire.compact import (
     ACCURACY_M,
     COMPACT,
-    COUNTER_MASK,
     FIX_AGE_S,
     HEADER_BYTES,
     MOST_AGE,
@@ -15,11 +14,10 @@ from panic_wire.compact import (
     nonce,
 )
 from panic_wire.header import ALARM, ALARM_UPDATE, CANCEL, HEARTBEAT, TEST, TROUBLE, VERSION, FrameError, Header
-from panic_wire.records import Alarm, Heartbeat, unpack_cancel, unpack_trouble
+from panic_wire.records import Alarm, Heartbeat, named_flags, unpack_cancel, unpack_trouble
 
 BODY_BYTES = {ALARM: 10, ALARM_UPDATE: 10, TEST: 10, CANCEL: 9, HEARTBEAT: 10, TROUBLE: 10}
 MOST_EPOCHS = 4  # newest epochs of a device that are tried
-_HEARTBEAT_FLAGS = Heartbeat.FLAGS
 
 
 def is_compact(frame):
@@ -77,7 +75,6 @@ def unpack_body(type, body, activation=0):
         return unpack_trouble(body)
     if type == HEARTBEAT:
         battery, flags, major, minor, patch, cause, alarms, edges, hours = struct.unpack(">H8B", body)
-        named = {name: bool(flags & 1 << bit) for bit, name in enumerate(_HEARTBEAT_FLAGS)}
         return Heartbeat(
             3600 * hours,
             battery,
@@ -86,7 +83,7 @@ def unpack_body(type, body, activation=0):
             reset_cause=cause,
             open_alarms=alarms,
             lost_edges=edges,
-            **named,
+            **named_flags(flags, Heartbeat.FLAGS),
         )
     return _alarm(body, activation)
 
@@ -100,7 +97,7 @@ def age_ms(code):
 def _alarm(body, activation):
     head, middle, last = struct.unpack(">HII", body)
     flags = (head & 3) << 4 | middle >> 28
-    named = {name: bool(flags & 1 << bit) for bit, name in enumerate(Alarm.FLAGS)}
+    named = named_flags(flags, Alarm.FLAGS)
     code = middle >> 20 & 0xFF
     named["age_is_minimum"] = named["age_is_minimum"] or code == MOST_AGE
     lat = (middle & 0xFFFFF) << 3 | last >> 29
@@ -114,13 +111,3 @@ def _alarm(body, activation):
             "fix_age_s": FIX_AGE_S[fix_age] if fix_age < len(FIX_AGE_S) else None,
         }
     return Alarm(max(nearest(head >> 4, 12, activation), 1), head >> 2 & 3, age_ms=age_ms(code), **where, **named)
-
-
-__all__ = (
-    "COUNTER_MASK",
-    "is_compact",
-    "nearest",
-    "open_compact",
-    "unpack_body",
-    "unpack_head",
-)

@@ -305,7 +305,7 @@ def unpack_alarm(body):
     need_body(body, ALARM)
     activation, gesture, flags, age_ms, lat, lon, accuracy, fix_age, battery_mv = struct.unpack(ALARM_LAYOUT, body)
     where = _position(lat, lon, accuracy, fix_age) or (None, None, None, None)
-    named = _named(flags, Alarm.FLAGS)
+    named = named_flags(flags, Alarm.FLAGS)
     return Alarm(
         activation,
         gesture,
@@ -319,7 +319,8 @@ def unpack_alarm(body):
     )
 
 
-def _named(flags, names):
+def named_flags(flags, names):
+    """{name: whether its bit is set}, the first name's the lowest."""
     return {name: bool(flags & 1 << bit) for bit, name in enumerate(names)}
 
 
@@ -335,7 +336,7 @@ def unpack_heartbeat(body):
         reset_cause=cause,
         open_alarms=alarms,
         lost_edges=edges,
-        **_named(flags, Heartbeat.FLAGS),
+        **named_flags(flags, Heartbeat.FLAGS),
     )
 
 
