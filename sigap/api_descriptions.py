@@ -6,10 +6,12 @@ python -m sigap.api_descriptions --check    exit 1 when they differ
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gateway.backends import eido, mqtt
@@ -18,6 +20,7 @@ from gateway.backends.exchange import LATE
 from gateway.inbound import callbacks
 from gateway.inbound.status_event import StatusEvent
 from gateway.incidents.event_models import IncidentEvent
+from gateway.ingest.phone import PhoneMessage, PhoneStatus
 from sigap.generated import ROOT, write_or_check
 
 FOLDER = ROOT / "docs" / "api"
@@ -50,6 +53,11 @@ def status_schema() -> Json:
     """JSON Schema of what a police system calls back with."""
     found = schemas("#/$defs/")
     return {"$schema": DIALECT, "$id": "urn:sigap:schema:status-event:v1", **found.pop("StatusEvent"), "$defs": found}
+
+
+def phone_schema(model: type[BaseModel], name: str) -> Json:
+    """JSON Schema of what a phone sends, or gets."""
+    return {"$schema": DIALECT, "$id": f"urn:sigap:schema:{name}:v1", **model.model_json_schema()}
 
 
 def openapi() -> Json:
@@ -269,6 +277,8 @@ def _feed(operation: str, words: str, kind: str, more: list[Json]) -> Json:
 MADE = {
     "incident-event.schema.json": event_schema,
     "status-event.schema.json": status_schema,
+    "phone-message.schema.json": functools.partial(phone_schema, PhoneMessage, "phone-message"),
+    "phone-status.schema.json": functools.partial(phone_schema, PhoneStatus, "phone-status"),
     "openapi.json": openapi,
     "asyncapi.json": asyncapi,
 }

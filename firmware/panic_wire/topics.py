@@ -1,10 +1,11 @@
 """MQTT topics of contract v1: sigap/v1/d/<device>/up|down|state, <device> as eight lower-case hex digits.
 
-And sigap/v1/b/<base>/up|down of base stations, which are named alike.
+And sigap/v1/b/<base>/up|down of base stations and sigap/v1/p/<phone>/up|down of phones, which are named alike.
 """
 
 PREFIX = "sigap/v1/d/"
 BASE_PREFIX = "sigap/v1/b/"
+PHONE_PREFIX = "sigap/v1/p/"
 ALL_UP = "sigap/v1/d/+/up"
 ALL_STATE = "sigap/v1/d/+/state"
 # Payloads of the retained `state` topic; OFFLINE is the last will.
@@ -60,10 +61,10 @@ def base_down(name):
 
 
 def parse(topic):
-    """("d", name, "up"|"down"|"state") of a device, ("b", name, "up"|"down") of a base station, else None."""
+    """("d", name, "up"|"down"|"state") of a device, ("b" or "p", name, "up"|"down") of a base or phone, else None."""
     parts = topic.split("/")
-    if len(parts) != 5 or parts[0] != "sigap" or parts[1] != "v1" or parts[2] not in ("d", "b"):
+    if len(parts) != 5 or parts[0] != "sigap" or parts[1] != "v1" or parts[2] not in ("d", "b", "p"):
         return None
-    if not _is_name(parts[3]) or parts[4] not in _KINDS or (parts[2] == "b" and parts[4] == "state"):
+    if not _is_name(parts[3]) or parts[4] not in _KINDS or (parts[2] != "d" and parts[4] == "state"):
         return None
     return (parts[2], parts[3], parts[4])

@@ -1,4 +1,4 @@
-"""All ways to and from devices as one: the broker's link, and base stations at serial ports, by topic."""
+"""All ways to and from devices as one: the broker's link, phones' calls by HTTPS, and base stations at serial ports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.bases.port import BasePort, State
 from gateway.clock import now_us
+from gateway.ingest.calls import GENERATION, Calls
 from gateway.ingest.intake import Intake, Uplink
 from gateway.ingest.link import Link
 from gateway.store.engine import Store
@@ -29,6 +30,7 @@ class Ways:
         self, link: Link, intake: Intake, ports: list[str], store: Store, changed: Callable[[], None] = lambda: None
     ) -> None:
         self._link, self._store, self._changed = link, store, changed
+        self.calls = Calls(intake)
         self._ports = [BasePort(each, intake) for each in ports]
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -95,6 +97,8 @@ class Ways:
         """To a base station's port where the topic is its; to the broker otherwise."""
         port = self._port_of(topic)
         if port is None:
+            if self.calls.answer(topic, payload):
+                return True
             return self._link.publish(topic, payload, done)
         assert self._loop is not None
         self._loop.call_soon_threadsafe(port.send, payload)
@@ -102,6 +106,8 @@ class Ways:
 
     def acknowledge(self, message: Uplink) -> bool:
         """Who sent it may forget it."""
+        if message.generation == GENERATION:
+            return self.calls.took(message)
         port = self._port_of(message.topic)
         if port is None:
             return self._link.acknowledge(message)

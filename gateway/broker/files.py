@@ -28,7 +28,7 @@ from sigap.problem import USAGE, Problem
 CONFIG, PASSWORDS, ACL, PID = "mosquitto.conf", "passwords", "acl", "mosquitto.pid"
 
 LOOPBACK = "127.0.0.1"
-PHONE_UP, PHONE_DOWN = "sigap/v1/p/%u/up", "sigap/v1/p/%u/down"
+PHONE_UP, PHONE_DOWN = topics.PHONE_PREFIX + "%u/up", topics.PHONE_PREFIX + "%u/down"
 MOST_IN_FLIGHT = 20_000  # gateway/ingest/intake.py, MOST_QOS1
 MOST_GATEWAYS = 16  # connections at the gateway's own port: it needs one, and a moment's second when it comes back
 OTHER_FILES = 100  # that the broker has open beside its connections

@@ -13,7 +13,7 @@ import click
 from gateway.clock import now_us
 from gateway.commands.options import config_option, json_option, print_json, print_table
 from gateway.incidents.cloudevents import rfc3339
-from gateway.registry.devices import Device, find_device
+from gateway.registry.devices import PHONE, Device, find_device
 from gateway.settings import load_settings
 from gateway.store.engine import Store, open_store
 from gateway.supervision import commands as asked
@@ -130,6 +130,8 @@ def _ask(
             device = find_device(conn, name)
             if device is None or device.revoked:
                 raise Problem(f"there is no device {name} in use", "`sigap device list` shows all", USAGE)
+            if device.kind == PHONE:
+                raise Problem(f"{name} is a phone, which takes no commands", "Call its person", USAGE)
             number = asked.ask(conn, device.id, code, content, f"administrator:{getpass.getuser()}", now_us())
         shown = _wait(store, device, number, 0.0 if no_wait else wait_s)
     if as_json:

@@ -33,7 +33,7 @@ STATES = {
     "came_too": _("came by the other way too"),
     "not_accepted": _("NOT ACCEPTED in time by the police's system"),
 }
-BEARERS = {"wifi": "WiFi", "lora": "LoRa"}
+BEARERS = {"wifi": "WiFi", "lora": "LoRa", "phone": _("phone")}
 CANCELS = {
     "duress": _("DURESS"),
     "mistake": _("says it was a mistake"),
@@ -91,10 +91,10 @@ def destination_words(name: str, translate: Translate) -> str:
 def event_words(kind: str, data: dict[str, Any], translate: Translate) -> str:
     """What happened, for the timeline."""
     if kind == "came_too":
-        way = BEARERS.get(data["bearer"], data["bearer"])
+        way = translate(BEARERS.get(data["bearer"], str(data["bearer"])))
         return f"{translate(STATES[kind])} ({way}, +{data['late_ms'] / 1000:.1f} s)"
-    if kind in ("opened", "alarm_joined") and data.get("bearer") == "lora":
-        return f"{translate(STATES[kind])} (LoRa)"
+    if kind in ("opened", "alarm_joined") and data.get("bearer") in ("lora", "phone"):
+        return f"{translate(STATES[kind])} ({translate(BEARERS[data['bearer']])})"
     return translate(DURESS_EVENT if kind == "cancelled" and data.get("duress") else STATES[kind])
 
 

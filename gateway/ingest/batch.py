@@ -19,7 +19,7 @@ from gateway.ingest.intake import Uplink
 from gateway.ingest.judge import Opened, Presence, Rejection, judge
 from gateway.ingest.windows import Windows
 from gateway.outbox.rows import count
-from gateway.registry.devices import Device, get_device, get_devices
+from gateway.registry.devices import PHONE, Device, get_device, get_devices
 from gateway.store.prepared import prepared
 from gateway.store.schema import alarms, devices
 from gateway.supervision import commands, crashes, troubles
@@ -39,7 +39,7 @@ from panic_wire.frames import (
     alarm_id,
 )
 
-WIFI, LORA = "wifi", "lora"
+WIFI, LORA = "wifi", "lora"  # and a phone's, "phone": its kind
 SATURATED_MS = 0xFFFFFFFF
 STAGE_NUMBERS = {name: number for number, name in STAGE_NAMES.items()}
 
@@ -160,7 +160,7 @@ class Batch:
             header,
             alarm,
             message.received_at,
-            WIFI if hearing is None else LORA,
+            LORA if hearing is not None else PHONE if device.kind == PHONE else WIFI,
             later=self._later(device, header),
         )
         self._counts["ingest.alarms" if taken.new else "ingest.alarms_repeated"] += 1
@@ -193,8 +193,8 @@ class Batch:
         told = {**beat.to_dict(), "at": message.received_at}
         self._heard[device.id]["heartbeat"] = json.dumps(told, separators=(",", ":"))
         self._answer(device, header, 0, None, hearing)
-        if hearing is not None:
-            return  # no command fits into what LoRa's dwell time leaves
+        if hearing is not None or device.kind == PHONE:
+            return  # a phone takes none, and no command fits into what LoRa's dwell time leaves
         order = self._beats.time_order(self._conn, device.id, beat.clock_known, message.received_at)
         if order is not None:
             self.effects.orders.append(Order(device, order, None, answers=header))
@@ -283,7 +283,7 @@ class Batch:
     def _load_devices(self, messages: Sequence[Uplink]) -> None:
         """Those in whose topics the messages came, at once. A revocation counts from the next batch."""
         parsed = (topics.parse(message.topic) for message in messages)
-        named = {topics.device_id(each[1]) for each in parsed if each is not None and each[0] == "d"}
+        named = {topics.device_id(each[1]) for each in parsed if each is not None and each[0] in ("d", "p")}
         if len(named) > 1:
             self._devices = dict.fromkeys(named) | get_devices(self._conn, named)
 

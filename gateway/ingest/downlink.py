@@ -14,7 +14,7 @@ from gateway.incidents import stages
 from gateway.incidents.events import record
 from gateway.ingest.batch import LORA, STAGE_NUMBERS, Answer
 from gateway.ingest.hearings import last_base
-from gateway.ingest.writer import addressed, sealed
+from gateway.ingest.writer import addressed
 from gateway.outbox.port import Delivery, Destination, Outcome
 from gateway.outbox.retry import RetryPolicy
 from gateway.registry.devices import Device, get_device
@@ -53,7 +53,7 @@ class _Told:
 
 
 class DeviceDestination(Destination):
-    """Seals a stage as the answer to the alarm's newest frame, and publishes it.
+    """Seals a stage as the answer to the alarm's newest message, and publishes it.
 
     Done means that the broker has it. Whether the button got it, the button says: it announces an alarm that
     is not closed after each reconnect, and is answered with the newest stage.
@@ -81,7 +81,6 @@ class DeviceDestination(Destination):
         answer = Answer(told.device, told.header, STAGE_NUMBERS[stage], activation)
         if told.base is not None and answer.stage > ACCEPTED:  # which the light does not tell from the receipt
             self._by_air(replace(answer, base=told.base))
-        frame = sealed(answer)
         loop = asyncio.get_running_loop()
         confirmed: asyncio.Future[None] = loop.create_future()
 
@@ -93,7 +92,7 @@ class DeviceDestination(Destination):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle)
 
-        if not self._link.publish(topics.down(name), frame, done):
+        if not self._link.publish(*addressed(answer), done):
             if told.base is not None and not self._link.connected:
                 return Outcome(done=True, effect=lambda conn: self._record(conn, delivery, activation, stage))
             return Outcome(done=False, error="the broker does not take more for now")

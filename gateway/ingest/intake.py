@@ -26,8 +26,8 @@ TOPIC_KEPT = 200
 class Uplink:
     """One message as the broker delivered it.
 
-    payload: at most its first 256 bytes, of size_bytes. received_at: microseconds UTC, when it was read from
-    the socket. mid, generation: what its acknowledgement needs. duplicate: MQTT's DUP flag. retained: sent
+    payload: at most its first 256 bytes (of a phone: 1,024), of size_bytes. received_at: microseconds UTC, when it was
+    read from the socket. mid, generation: what its acknowledgement needs. duplicate: MQTT's DUP flag. retained: sent
     because we subscribed.
     """
 

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
+from gateway.ingest import phone
 from gateway.ingest.hearing import Hearing, hearing
+from gateway.registry.devices import PHONE
 from panic_wire import topics
 from panic_wire.compact_open import is_compact, open_compact, unpack_head
 from panic_wire.compact_open import unpack_body as unpack_compact_body
@@ -43,6 +45,7 @@ REASONS = {
     "too-long": "longer than any frame",
     "not-sigap-v1": "another version of the contract, or noise",
     "json": "text, where a sealed frame belongs",
+    "no-phone": "a phone's message, of what is no phone",
     "reserved-type": "a type that this version does not read",
     "bad-header": "reserved bits are set, or a stage where none belongs",
     "downlink-type": "a frame that only a gateway sends",
@@ -69,6 +72,8 @@ class Known(Protocol):
     def id(self) -> int: ...
     @property
     def root_key(self) -> bytes: ...
+    @property
+    def kind(self) -> str: ...
     @property
     def revoked(self) -> bool: ...
 
@@ -134,6 +139,8 @@ def judge(
     whose, name, kind = parsed
     if whose == "b":
         return _judge_heard(hearing(topics.device_id(name), payload), look_up, memory)
+    if whose == "p":
+        return _judge_phone(name, payload, look_up, size_bytes)
     if kind == "state":
         return _judge_state(topics.device_id(name), payload, look_up)
     size = len(payload) if size_bytes is None else size_bytes
@@ -190,6 +197,30 @@ def _open_compact(device: D, frame: bytes, memory: Memory) -> Opened[D] | Reject
         return Opened(device, header, unpack_compact_body(header.type, body, activation))
     except FrameError as error:
         return Rejection(error.reason, str(error))
+
+
+def _judge_phone(
+    name: str, payload: bytes, look_up: Callable[[int], D | None], size_bytes: int | None
+) -> Opened[D] | Rejection:
+    """A phone's JWS. Its keys are made of its root key alone, so that a button's frame is none, nor the reverse."""
+    size = len(payload) if size_bytes is None else size_bytes
+    if not payload or size > phone.MOST_BYTES:
+        said = f"{size} bytes; a phone's message has at most {phone.MOST_BYTES}"
+        return Rejection("too-long" if size else "empty", said)
+    device_id = topics.device_id(name)
+    device = look_up(device_id)
+    refused = _judge_device(device, device_id)
+    if device is None:
+        return refused or Rejection("unknown-device", name)
+    if device.kind != PHONE:
+        return Rejection("no-phone", f"{name} is a {device.kind}")
+    try:
+        header, body = phone.unpack(name, payload, phone.mac_key(device.root_key, device.id, "up"))
+    except FrameError as error:
+        return Rejection(error.reason, str(error))
+    if refused is not None and header.type not in OF_PERSONS:
+        return refused
+    return Opened(device, header, body)
 
 
 def _judge_header(header: Header, name: str) -> Rejection | None:

@@ -19,6 +19,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from gateway.clock import Clock, now_us
+from gateway.ingest import phone
 from gateway.ingest.intake import PAYLOAD_KEPT_BYTES, TOPIC_KEPT, Intake, Uplink
 from panic_wire import topics
 
@@ -29,7 +30,7 @@ CONNECT_LIMIT_S = 5.0
 RECONNECT_FIRST_S = 0.1
 RECONNECT_MOST_S = 3.2
 MOST_UNACKNOWLEDGED = 5_000
-SUBSCRIPTIONS = [(topics.ALL_UP, 1), (topics.ALL_STATE, 1)]
+SUBSCRIPTIONS = [(topics.ALL_UP, 1), (topics.ALL_STATE, 1), (phone.up("+"), 1)]
 
 Done = Callable[[], None]
 
@@ -203,10 +204,11 @@ class Link:
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
         payload = message.payload
+        kept = phone.MOST_BYTES if topic.startswith(topics.PHONE_PREFIX) else PAYLOAD_KEPT_BYTES
         self._intake.put(
             Uplink(
                 topic[:TOPIC_KEPT],
-                bytes(payload[:PAYLOAD_KEPT_BYTES]),
+                bytes(payload[:kept]),
                 len(payload),
                 self._clock(),
                 message.qos,

@@ -18,10 +18,11 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from gateway.clock import Clock, now_us
 from gateway.incidents.book import Book
-from gateway.ingest import quarantine
+from gateway.ingest import phone, quarantine
 from gateway.ingest.batch import Answer, Batch, Effects, Order
 from gateway.ingest.intake import Intake, Uplink
 from gateway.ingest.judge import Rejection, downlink_key_of
+from gateway.registry.devices import PHONE
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
 from panic_wire import topics
@@ -203,10 +204,13 @@ class Writer:
 
 
 def addressed(answer: Answer) -> tuple[str, bytes]:
-    """The topic, and what goes there: a status frame, or a compact status for a base station to send."""
-    if answer.base is None:
-        return topics.down(topics.device_name(answer.device.id)), sealed(answer)
+    """The topic, and what goes there: a status frame, a phone's JWS, or a compact status for a base station to send."""
     device, to = answer.device, answer.header
+    name = topics.device_name(device.id)
+    if device.kind == PHONE:
+        return phone.down(name), phone.status(device.root_key, device.id, answer.stage, answer.activation, to)
+    if answer.base is None:
+        return topics.down(name), sealed(answer)
     key = downlink_key_of(device.root_key, device.id)
     status = seal_status(key, answer.stage, device.id, to.epoch, to.counter)
     return topics.base_down(topics.device_name(answer.base)), status

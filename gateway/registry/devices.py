@@ -15,11 +15,12 @@ from gateway.store.schema import devices
 from sigap.problem import USAGE, Problem
 
 ROOT_KEY_BYTES = 16
+BUTTON, PHONE = "button", "phone"
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One ESP32 button. id: the u32 of the wire, never 0. Positions are degrees times 1e7."""
+    """An ESP32 button, or a phone. id: the u32 of the wire, never 0. Positions are degrees times 1e7."""
 
     id: int
     name: str
@@ -30,6 +31,7 @@ class Device:
     site_lat_e7: int | None = None
     site_lon_e7: int | None = None
     revoked: bool = False
+    kind: str = BUTTON
 
     @property
     def fixed_site(self) -> bool:
@@ -46,6 +48,7 @@ _COLUMNS = (
     devices.c.site_name,
     devices.c.site_lat_e7,
     devices.c.site_lon_e7,
+    devices.c.kind,
     devices.c.revoked_at,
 )
 _BY_IDS = sa.select(*_COLUMNS).where(devices.c.id.in_(sa.bindparam("devices", expanding=True)))
@@ -69,6 +72,7 @@ def add_device(
     now_us: int,
     device_id: int | None = None,
     root_key: bytes | None = None,
+    kind: str = BUTTON,
 ) -> Device:
     """Add a device and return it. owner: an owner's name. site_lat, site_lon: degrees, both or none.
 
@@ -91,6 +95,7 @@ def add_device(
         site_name=site_name,
         site_lat_e7=site[0],
         site_lon_e7=site[1],
+        kind=kind,
     )
     conn.execute(
         devices.insert().values(
@@ -102,6 +107,7 @@ def add_device(
             site_name=device.site_name,
             site_lat_e7=device.site_lat_e7,
             site_lon_e7=device.site_lon_e7,
+            kind=device.kind,
             created_at=now_us,
         )
     )

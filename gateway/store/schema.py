@@ -55,6 +55,7 @@ devices = sa.Table(
     sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),  # the u32 of the wire
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("root_key", Wrapped, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, server_default="button"),  # button, phone
     sa.Column("owner_id", sa.ForeignKey("owners.id"), index=True),
     sa.Column("silent", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("site_name", sa.Text),
@@ -99,6 +100,18 @@ sessions = sa.Table(  # of the desk's pages, and one-time login links
     sa.Column("operator_id", sa.ForeignKey("operators.id"), nullable=False, index=True),
     sa.Column("kind", sa.Text, nullable=False),  # session, link
     sa.Column("expires_at", sa.BigInteger, nullable=False),
+)
+
+invitations = sa.Table(  # by which a phone becomes a device; kept after their use, which is history
+    "invitations",
+    metadata,
+    sa.Column("token_hash", sa.LargeBinary, primary_key=True),  # SHA-256: a stolen database invites nobody
+    sa.Column("owner_id", sa.ForeignKey("owners.id")),  # null: the person says who they are
+    sa.Column("invited_by", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger),
+    sa.Column("device_id", sa.ForeignKey("devices.id")),  # the phone that it made
 )
 
 replay_windows = sa.Table(

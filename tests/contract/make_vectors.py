@@ -1,4 +1,6 @@
-"""Makes firmware/panic_wire/vectors.json: python tests/contract/make_vectors.py [--check | --worked]
+"""Makes firmware/panic_wire/vectors.json and docs/api/phone-vectors.json.
+
+python tests/contract/make_vectors.py [--check | --worked]
 
 The frames come from wire_cases.py by way of wire_encoder.py, the RFCs' vectors from wire_published.py;
 nothing of panic_wire is imported.
@@ -18,11 +20,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import wire_compact
+import wire_phone
 import wire_published
 from wire_cases import bad, good
 from wire_encoder import DEVICE, OTHER_ROOT, ROOT, U32, derive
 
-TARGET = Path(__file__).resolve().parents[2] / "firmware" / "panic_wire" / "vectors.json"
+TOP = Path(__file__).resolve().parents[2]
+TARGET = TOP / "firmware" / "panic_wire" / "vectors.json"
+PHONE_TARGET = TOP / "docs" / "api" / "phone-vectors.json"
 
 
 def published_vectors() -> tuple[list[dict], list[dict]]:
@@ -114,19 +119,17 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--worked"]:
         print(worked())
         return 0
-    text = build()
+    made = {TARGET: build(), PHONE_TARGET: wire_phone.build()}
     if arguments == ["--check"]:
-        same = TARGET.is_file() and TARGET.read_text(encoding="utf-8") == text
-        if not same:
-            print(
-                f"{TARGET.name} is not what {Path(__file__).name} makes; run it without --check",
-                file=sys.stderr,
-            )
-        return 0 if same else 1
+        differ = [each for each, text in made.items() if not each.is_file() or each.read_text(encoding="utf-8") != text]
+        for each in differ:
+            print(f"{each.name} is not what {Path(__file__).name} makes; run it without --check", file=sys.stderr)
+        return 1 if differ else 0
     if arguments:
         print(__doc__, file=sys.stderr)
         return 2
-    TARGET.write_text(text, encoding="utf-8")
+    for each, text in made.items():
+        each.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 GENERATOR = Path(__file__).with_name("make_vectors.py")
 VECTORS = Path(__file__).resolve().parents[2] / "firmware" / "panic_wire" / "vectors.json"
+PHONE_VECTORS = Path(__file__).resolve().parents[2] / "docs" / "api" / "phone-vectors.json"
 
 
 def run(*arguments: str, script: Path = GENERATOR) -> subprocess.CompletedProcess[str]:
@@ -24,11 +25,21 @@ def test_the_check_sees_a_changed_file(tmp_path: Path) -> None:
     here, there = tmp_path / "tests" / "contract", tmp_path / "firmware" / "panic_wire"
     here.mkdir(parents=True)
     there.mkdir(parents=True)
-    for name in ("make_vectors.py", "wire_cases.py", "wire_compact.py", "wire_encoder.py", "wire_published.py"):
+    (tmp_path / "docs" / "api").mkdir(parents=True)
+    for name in (
+        "make_vectors.py",
+        "wire_cases.py",
+        "wire_compact.py",
+        "wire_encoder.py",
+        "wire_phone.py",
+        "wire_published.py",
+    ):
         (here / name).write_bytes(GENERATOR.with_name(name).read_bytes())
+    (here / "make_vectors.py").write_bytes(GENERATOR.read_bytes())
     script, copy = here / "make_vectors.py", there / "vectors.json"
     assert run("--check", script=script).returncode == 1, "a missing file is not the right file"
     copy.write_bytes(VECTORS.read_bytes())
+    (tmp_path / "docs" / "api" / "phone-vectors.json").write_bytes(PHONE_VECTORS.read_bytes())
     assert run("--check", script=script).returncode == 0
     copy.write_text(VECTORS.read_text(encoding="utf-8").replace('"age_ms": 1234', '"age_ms": 1235', 1), "utf-8")
     done = run("--check", script=script)

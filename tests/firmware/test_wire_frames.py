@@ -194,7 +194,7 @@ def test_topics_that_are_none_of_ours():
         "sigap/v1/d/00000a1b2/up",
         "sigap/v1/d/+/up",
         "sigap/v1/d/0000a1b2/receipt",
-        "sigap/v1/p/0000a1b2/up",
+        "sigap/v1/p/0000a1b2/state",
         "sigap/v2/d/0000a1b2/up",
         "/sigap/v1/d/0000a1b2/up",
     ):

@@ -29,7 +29,8 @@ from panic_wire.seal import seal
 ROOT = secrets.token_bytes(16)
 DEVICE = Device(0xA1B2, "shop-1", ROOT)
 REVOKED = Device(0xA1B3, "shop-2", ROOT, revoked=True)
-KNOWN = {DEVICE.id: DEVICE, REVOKED.id: REVOKED}
+PHONE = Device(0xA1B4, "phone-0000a1b4", ROOT, kind="phone")
+KNOWN = {each.id: each for each in (DEVICE, REVOKED, PHONE)}
 UP = "sigap/v1/d/0000a1b2/up"
 
 
@@ -105,6 +106,7 @@ def test_every_refusal_has_its_reason() -> None:
             (good, "sigap/v1/d/0000a1b2/state"),
         ],
         "topic-mismatch": [(good, "sigap/v1/d/0000a1b3/up")],
+        "no-phone": [(good, "sigap/v1/p/0000a1b2/up")],
         "unknown-device": [
             (sealed(device=5), "sigap/v1/d/00000005/up"),
             (b"online", "sigap/v1/d/00000005/state"),

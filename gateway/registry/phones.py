@@ -1,0 +1,132 @@
+"""Phones: invited, enrolled, and whose they are. Every function works inside the caller's transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from gateway.registry.devices import PHONE, Device, add_device, get_device
+from gateway.registry.people import Owner, add_owner, add_relative, find_owner, get_owner
+from gateway.store.schema import devices, invitations
+from panic_wire.topics import device_name
+from sigap.problem import USAGE, Problem
+
+INVITATION_US = 48 * 3600 * 1_000_000
+MOST_OPEN = 10_000  # invitations that nobody has used; the oldest give way
+MOST_RELATIVES = 5
+
+
+class NotInvited(Problem):
+    """The invitation was used, is too old, or never was."""
+
+    def __init__(self) -> None:
+        super().__init__("this invitation was used, or is too old", "Ask for another", USAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What somebody says of themselves at their enrolment. relatives: (name, where messages go)."""
+
+    name: str
+    telephone: str | None = None
+    address: str | None = None
+    language: str = "id"
+    registered_message: str | None = None
+    relatives: tuple[tuple[str, str], ...] = ()
+
+
+def invite(
+    conn: sa.Connection, *, invited_by: str, now_us: int, owner: str | None = None, valid_us: int = INVITATION_US
+) -> str:
+    """The token of a new invitation, which is nowhere else. owner: whose phone it will be; without, the person says so
+    when they come."""
+    owner_id = None if owner is None else find_owner(conn, owner).id
+    token = secrets.token_urlsafe(16)
+    conn.execute(invitations.delete().where(invitations.c.used_at.is_(None), invitations.c.expires_at <= now_us))
+    open_ones = sa.select(invitations.c.token_hash).where(invitations.c.used_at.is_(None))
+    kept = open_ones.order_by(invitations.c.expires_at.desc()).limit(MOST_OPEN - 1)
+    conn.execute(invitations.delete().where(invitations.c.used_at.is_(None), invitations.c.token_hash.not_in(kept)))
+    values = {"owner_id": owner_id, "invited_by": invited_by, "created_at": now_us, "expires_at": now_us + valid_us}
+    conn.execute(invitations.insert().values(token_hash=_hash(token), **values))
+    return token
+
+
+def invited(conn: sa.Connection, token: str, now_us: int) -> Owner | None:
+    """Whom an invitation is for; None when the person is to say. NotInvited for one that is not good any more."""
+    row = conn.execute(_open(token, now_us)).first()
+    if row is None:
+        raise NotInvited
+    return None if row.owner_id is None else get_owner(conn, row.owner_id)
+
+
+def enrol(conn: sa.Connection, token: str, root_key: bytes, person: Person | None, now_us: int) -> Device:
+    """Make a phone of an invitation, which is used up then; with its person, unless that was said in the invitation.
+
+    root_key: 16 bytes that the phone drew. The same key with the same invitation once more gives the same phone: its
+    answer may have been lost. NotInvited; BadValue for a person who cannot be registered like that.
+    """
+    again = conn.execute(
+        sa.select(devices.c.id, devices.c.root_key)
+        .join(invitations, invitations.c.device_id == devices.c.id)
+        .where(invitations.c.token_hash == _hash(token))
+    ).first()
+    if again is not None and secrets.compare_digest(again.root_key, root_key):
+        return _found(conn, again.id)
+    owner = invited(conn, token, now_us)
+    if owner is None:
+        if person is None:
+            raise Problem("who the phone belongs to is not said", "Give at least a name", USAGE)
+        owner = _registered(conn, person, now_us)
+    drawn = add_device(conn, name=f"phone-{secrets.token_hex(4)}", root_key=root_key, kind=PHONE, now_us=now_us)
+    name = f"phone-{device_name(drawn.id)}"
+    conn.execute(devices.update().where(devices.c.id == drawn.id).values(name=name, owner_id=owner.id))
+    conn.execute(
+        invitations.update().where(invitations.c.token_hash == _hash(token)).values(used_at=now_us, device_id=drawn.id)
+    )
+    return _found(conn, drawn.id)
+
+
+def owner_name(conn: sa.Connection, device: Device) -> str:
+    """Whose phone it is."""
+    owner = None if device.owner_id is None else get_owner(conn, device.owner_id)
+    return "" if owner is None else owner.name
+
+
+def _registered(conn: sa.Connection, person: Person, now_us: int) -> Owner:
+    owner = add_owner(
+        conn,
+        name=person.name,
+        telephone=person.telephone,
+        address=person.address,
+        language=person.language,
+        registered_message=person.registered_message,
+        now_us=now_us,
+    )
+    for name, channel in person.relatives[:MOST_RELATIVES]:
+        add_relative(conn, owner=owner.name, name=name, channel=channel, now_us=now_us)
+    return owner
+
+
+def _found(conn: sa.Connection, device_id: int) -> Device:
+    found = get_device(conn, device_id)
+    assert found is not None
+    return found
+
+
+def _open(token: str, now_us: int) -> sa.Select:
+    return sa.select(invitations).where(
+        invitations.c.token_hash == _hash(token), invitations.c.used_at.is_(None), invitations.c.expires_at > now_us
+    )
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def listed(conn: sa.Connection, found: list[Device]) -> list[tuple[Device, int | None]]:
+    """Each of these with when it was last heard."""
+    heard = dict(conn.execute(sa.select(devices.c.id, devices.c.last_heard_at).where(devices.c.kind == PHONE)).tuples())
+    return [(each, heard.get(each.id)) for each in found]
