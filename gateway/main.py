@@ -15,6 +15,7 @@ from gateway.backends.cap import feed
 from gateway.bases.ways import Ways
 from gateway.broker.certificates import AUTHORITY_KEY, KEY
 from gateway.broker.files import PASSWORDS
+from gateway.broker.running import refresh
 from gateway.desk.pages import Desk
 from gateway.http import Server, build_app, listen
 from gateway.inbound import callbacks
@@ -28,7 +29,9 @@ from gateway.operations import probes
 from gateway.operations.metrics import Measured, Metrics
 from gateway.operations.retention import Retention
 from gateway.outbox.engine import Outbox
+from gateway.phone.pages import Phones
 from gateway.private_files import narrow
+from gateway.registry.devices import Device, list_devices
 from gateway.settings import Settings
 from gateway.store.engine import Store, open_store
 from gateway.worker import APART, book_of, deadlines, tellers
@@ -102,6 +105,8 @@ class Gateway:
             *callbacks.routes(store, self._book, callers, self._wake),
             *feed.routes(store, feeds, settings.gateway.name),
         ]
+        sos = Phones(settings, store, self._ways.calls, self._refresh_broker)
+        routes += sos.routes()
         self._server = Server(build_app([*routes, *probed, *self._desk.routes()], self.health))
         self._outbox_runs = False
 
@@ -166,6 +171,15 @@ class Gateway:
             "waiting": writer["waiting"],
             "problems": problems,
         }
+
+    def _refresh_broker(self) -> None:
+        """The broker lets in the phone that has just come."""
+
+        def devices() -> list[Device]:
+            with self._store.read() as conn:
+                return list_devices(conn, revoked=False)
+
+        refresh(self._settings.broker_dir, self._settings.broker, devices)
 
     def _wake(self) -> None:
         """Something was committed, which open desks show. The outbox hears of it from the store."""

@@ -130,6 +130,24 @@ def _optional_host(text: str) -> str:
     return text and _host(text)
 
 
+def _optional_mail(text: str) -> str:
+    if text and ("{to}" not in text or not re.fullmatch(r"[a-z][a-z0-9+.-]*://\S{1,490}", text)):
+        raise ValueError
+    return text
+
+
+def _optional_base_url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[A-Za-z0-9._:\[\]-]{1,253}", text):
+        raise ValueError
+    return text
+
+
+def _optional_web_socket(text: str) -> str:
+    if text and not re.fullmatch(r"wss?://[A-Za-z0-9._:\[\]-]{1,253}(/[A-Za-z0-9._/-]{0,100})?", text):
+        raise ValueError
+    return text
+
+
 @dataclass(frozen=True)
 class Says:
     """Rides on a field's type: what is expected, in words, and whether the value must not be shown."""
@@ -144,6 +162,13 @@ OptionalPath = Annotated[_Text, AfterValidator(_optional_path), Says("a file's p
 Ports = Annotated[_Text, Says("paths of serial ports with commas between, or empty")]
 Host = Annotated[_Text, AfterValidator(_host), Says("a host name or IP address")]
 OptionalHost = Annotated[_Text, AfterValidator(_optional_host), Says("a host name or IP address, or empty")]
+OptionalBaseUrl = Annotated[
+    _Text, AfterValidator(_optional_base_url), Says("https:// and a host, without a path, or empty")
+]
+OptionalWebSocket = Annotated[_Text, AfterValidator(_optional_web_socket), Says("a wss:// address, or empty")]
+OptionalMail = Annotated[
+    _Text, AfterValidator(_optional_mail), Says("an Apprise address with {to} in it, or empty", secret=True)
+]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535), Says("a whole number from 1 to 65535")]
 OptionalPort = Annotated[int, Strict(), Field(ge=0, le=65535), Says("a whole number from 0 to 65535")]
 Count = Annotated[int, Strict(), Field(ge=1, le=1_000_000), Says("a whole number from 1 to 1000000")]

@@ -31,9 +31,12 @@ from gateway.setting_types import (
     Host,
     Identifier,
     Months,
+    OptionalBaseUrl,
     OptionalHost,
+    OptionalMail,
     OptionalPath,
     OptionalPort,
+    OptionalWebSocket,
     Password,
     PathText,
     Port,
@@ -103,6 +106,18 @@ class BasesSettings(_Section):
         return [each.strip() for each in self.ports.split(",") if each.strip()]
 
 
+class PhoneSettings(_Section):
+    """The SOS page for phones. Browsers want HTTPS, from a server in front of this one."""
+
+    url: OptionalBaseUrl = Field(default="", description="Where phones find this gateway; empty: on this machine")
+    broker_url: OptionalWebSocket = Field(
+        default="", description="The broker's WebSocket; empty: /mqtt over HTTPS, else `phone_port` on this machine"
+    )
+    relative_mail: OptionalMail = Field(
+        default="", description="Apprise address that mails a relative at {to}; empty: phones name none", repr=False
+    )
+
+
 class StoreSettings(_Section):
     """The database."""
 
@@ -128,6 +143,7 @@ class Settings(_Section):
     http: HttpSettings = HttpSettings()
     store: StoreSettings = StoreSettings()
     bases: BasesSettings = BasesSettings()
+    phone: PhoneSettings = PhoneSettings()
     retention: RetentionSettings = RetentionSettings()
     backends: tuple[AnyBackend, ...] = ()
 
@@ -186,6 +202,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "http": HttpSettings,
     "store": StoreSettings,
     "bases": BasesSettings,
+    "phone": PhoneSettings,
     "retention": RetentionSettings,
     "backends": Backend,
 }

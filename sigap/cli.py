@@ -33,6 +33,7 @@ COMMANDS = {
     "device": "gateway.commands.registry:device",
     "owner": "gateway.commands.registry:owner",
     "relative": "gateway.commands.registry:relative",
+    "phone": "gateway.commands.phones:phone",
     "operator": "gateway.commands.operators:operator",
     "unit": "gateway.commands.units:unit",
     "incidents": "gateway.commands.views:incidents",

@@ -25,10 +25,12 @@ from gateway.backend_settings import DEFAULT_KIND
 from gateway.broker.running import find_mosquitto
 from gateway.clock import now_us
 from gateway.commands.options import refresh_broker
+from gateway.commands.phones import invitation_link
 from gateway.registry.devices import Device, add_device, find_device
 from gateway.registry.logins import LINK, begin
 from gateway.registry.operators import ADMINISTRATOR, add_operator, find_hash, hash_password
 from gateway.registry.people import add_owner, add_relative, list_relatives, revoke_relative
+from gateway.registry.phones import invite
 from gateway.registry.provision import device_settings
 from gateway.registry.units import add_unit, list_units
 from gateway.settings import Settings, load_settings
@@ -61,6 +63,7 @@ class Ports:
     gateway: int = 8470
     police: int = 8480
     mail: int = 8425
+    phone: int = 0  # the broker's WebSocket for phones; 0: none
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ class Local:
             (self.ports.gateway, "gateway"),
             (self.ports.police, "police desk"),
             (self.ports.mail, "mail sink"),
+            *([(self.ports.phone, "phone WebSocket")] if self.ports.phone else []),
         ):
             require_free(port, what, f"End what listens there, or choose another with --{what.split()[0]}-port")
         free, needed = shutil.disk_usage(self.folder).free, LEAST_FREE_BYTES + BUTTON_BYTES * len(self.buttons)
@@ -308,6 +312,8 @@ class Local:
             "SIGAP_CONFIG": str(self.config),
             "SIGAP_BROKER__PORT": str(self.ports.broker),
             "SIGAP_HTTP__PORT": str(self.ports.gateway),
+            "SIGAP_BROKER__PHONE_PORT": str(self.ports.phone),
+            "SIGAP_PHONE__RELATIVE_MAIL": self.mail_address("{to}"),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -390,5 +396,14 @@ class Local:
 
     def channel(self, to: str = "keluarga") -> str:
         """The mail sink as Apprise's address of who is called so."""
-        port = self.links.port(TO_MAIL)
-        return f"mailto://127.0.0.1:{port}/?from=sigap@example.org&to={to}@example.org&mode=insecure"
+        return self.mail_address(f"{to}@example.org")
+
+    def mail_address(self, to: str) -> str:
+        """The mail sink as Apprise's address of a mail address."""
+        return f"mailto://127.0.0.1:{self.links.port(TO_MAIL)}/?from=sigap@example.org&to={to}&mode=insecure"
+
+    def invitation(self, owner: str | None = None) -> str:
+        """A link that makes a phone of whoever opens it, once."""
+        with self.store.write() as conn:
+            token = invite(conn, invited_by="sigap run", now_us=now_us(), owner=owner)
+        return invitation_link(self.settings, token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import shutil
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+import segno
 
 from gateway.backend_settings import DEFAULT_KIND, KINDS
 from sigap.live import Live
@@ -28,6 +30,7 @@ ONCE_BUTTON = "citizen-1"
 # The operator's clicks, seconds after acceptance: each waits until the light has said the one before it in full.
 ONCE_CLICKS = {"acknowledged": 2.5, "dispatched": 4.7, "on_scene": 6.7, "closed": 7.2}
 DEFAULT = Ports()
+PHONE_PORT = 18885
 
 
 def port_option(name: str, what: str, default: int):
@@ -59,6 +62,7 @@ def port_option(name: str, what: str, default: int):
 @port_option("gateway", "Port of the gateway's HTTP side.", DEFAULT.gateway)
 @port_option("police", "Port of the police desk's page.", DEFAULT.police)
 @port_option("mail", "Port of the mail sink.", DEFAULT.mail)
+@port_option("phone", "Port of the broker's WebSocket for phones.", PHONE_PORT)
 def run(
     folder: Path,
     once: bool,
@@ -71,6 +75,7 @@ def run(
     gateway_port: int,
     police_port: int,
     mail_port: int,
+    phone_port: int,
 ) -> None:
     """Run a whole Sigap on this machine: broker, gateway, a police desk, a mail sink and virtual buttons.
 
@@ -97,7 +102,7 @@ def run(
             _once(auto or {}, limit_s, as_json, backend)
         else:
             with contextlib.suppress(Interrupted):  # the way it is meant to end
-                ports = Ports(broker_port, gateway_port, police_port, mail_port)
+                ports = Ports(broker_port, gateway_port, police_port, mail_port, phone_port)
                 serial = sys.platform == "linux"
                 with_lora = {"buttons": (*BUTTONS, MARKET), "bases": BASES} if serial else {}
                 _stay(Local(folder, ports, auto=auto or {}, faults=faults, serial=serial, backend=backend, **with_lora))
@@ -137,6 +142,19 @@ def follow(local: Local, check: Callable[[], None] = lambda: None) -> NoReturn:
             time.sleep(LOOK_EVERY_S)
 
 
+def _phone(local: Local) -> list[str]:
+    """The link to the SOS page, and the same as a picture to scan."""
+    link, picture = local.invitation(), io.StringIO()
+    segno.make(link, error="l").terminal(picture, compact=True, border=2)
+    ports = (local.ports.gateway, local.ports.phone)
+    usb = "; ".join(f"adb reverse tcp:{port} tcp:{port}" for port in ports)
+    return [
+        f"  a phone     {link}   the SOS page, once; in a browser here",
+        f"              on an Android phone at USB after {usb}",
+        *(f"    {line}" for line in picture.getvalue().splitlines()),
+    ]
+
+
 def _welcome(local: Local) -> list[str]:
     where = "" if local.folder == Path("var/run").absolute() else f" --dir {local.folder}"
     sigap = Path(sys.argv[0]).with_name("sigap")
@@ -153,6 +171,7 @@ def _welcome(local: Local) -> list[str]:
             if local.bases
             else []
         ),
+        *_phone(local),
         f"  pull a plug {sigap} board off shop-1{where}   and on again",
         *([faults] if local.faults else []),
         f"  mails       {local.mails}   what relatives were sent",

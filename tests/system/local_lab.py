@@ -27,9 +27,8 @@ CITIZEN = Button("citizen-1", "Warga contoh", gps={"site": [-6.9904, 110.4229]})
 
 def local(folder: Path, **settings: Any) -> Local:
     """Not started. One button with a light, unless told otherwise."""
-    return Local(
-        folder, Ports(free_port(), free_port(), free_port(), free_port()), **{"buttons": (CITIZEN,), **settings}
-    )
+    ports = Ports(free_port(), free_port(), free_port(), free_port(), free_port())
+    return Local(folder, ports, **{"buttons": (CITIZEN,), **settings})
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ def test_a_story_in_virtual_time() -> None:
 
 def test_run_press_and_the_police_have_it_within_a_second(tmp_path: Path) -> None:
     run, press = shlex.split(COMMANDS[0]), shlex.split(COMMANDS[1])
-    ports = {name: free_port() for name in ("broker", "gateway", "police", "mail")}
+    ports = {name: free_port() for name in ("broker", "gateway", "police", "mail", "phone")}
     options = " ".join(f"--{name}-port {port}" for name, port in ports.items())
     folder, log = tmp_path / "run", tmp_path / "run.out"
     with terminal([*run, f"RUN_DIR={folder}", f"RUN_ARGS={options}"], log) as process:

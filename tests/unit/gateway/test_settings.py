@@ -122,7 +122,11 @@ def test_device_host_falls_back_to_host(file: Path):
             "the environment variable SIGAP_BACKEND__0__URL names no setting. Did you mean SIGAP_BACKENDS__0__URL.",
         ),
         ("[brokr]\n", {}, "FILE: unknown key brokr. Did you mean broker."),
-        ("zzz = 1", {}, "FILE: unknown key zzz. Use one of gateway, broker, http, store, bases, retention, backends."),
+        (
+            "zzz = 1",
+            {},
+            "FILE: unknown key zzz. Use one of gateway, broker, http, store, bases, phone, retention, backends.",
+        ),
         (
             '[broker]\nport = "1883"',
             {},

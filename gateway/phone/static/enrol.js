@@ -1,0 +1,32 @@
+// How a phone comes to be one of ours: by an invitation, with a key that it draws itself.
+
+import { drawn } from "./keys.js";
+import * as store from "./store.js";
+
+/** The invitation in this page's address (after #, so that no server's log has it); null without one. */
+export function invitationHere() {
+  return new URLSearchParams(location.hash.slice(1)).get("i");
+}
+
+/** {owner: whose phone it will be, or null: the person is to say}; null when the invitation is not good any more. */
+export async function look(invitation) {
+  const answer = await fetch("invitation", { method: "POST", body: invitation });
+  if (answer.status === 410) return null;
+  if (!answer.ok) throw new Error(`the gateway says ${answer.status}`);
+  return answer.json();
+}
+
+/** Enrols; {wrong: which field} when something in it is not taken, {gone: true} when the invitation is used up. */
+export async function enrol(invitation, language, person) {
+  const key = await drawn();
+  const body = JSON.stringify({ invitation, root_key: key.bytes, language, ...(person ? { person } : {}) });
+  const answer = await fetch("enrol", { method: "POST", body, headers: { "content-type": "application/json" } });
+  if (answer.status === 410) return { gone: true };
+  const said = await answer.json();
+  if (answer.status === 400) return { wrong: said.where, says: said.says };
+  if (!answer.ok) throw new Error(`the gateway says ${answer.status}`);
+  await store.become({ phone: said.phone, name: said.name, owner: said.owner, root: key.root });
+  await navigator.storage?.persist?.();
+  history.replaceState(null, "", location.pathname);
+  return { phone: said.phone };
+}
