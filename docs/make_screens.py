@@ -17,7 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sigap.local import GATEWAY, Local, Ports
+from sigap.local import BROKER, GATEWAY, Local, Ports
 from sigap.operator import DeskOperator
 from sigap.processes import free_port
 from sigap.records import Records
@@ -27,6 +27,7 @@ from simulator.panel.server import listen
 
 PICTURES = Path(__file__).parent / "pictures"
 SIZE = {"width": 1400, "height": 720}
+PHONE_SIZE = {"width": 360, "height": 740}
 PANEL_SIZE = {"width": 1280, "height": 800}
 STORY, STORY_S = "market-in-panic", 48.0
 CONNECTED_LIMIT_S = 20
@@ -37,7 +38,7 @@ def main() -> None:
     """Write every picture anew."""
     PICTURES.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="sigap-screens-"))
-    local = Local(folder, Ports(free_port(), free_port(), free_port(), free_port()))
+    local = Local(folder, Ports(*(free_port() for _ in range(5))))
     with local.alone():
         try:
             local.prepare()
@@ -46,6 +47,7 @@ def main() -> None:
             _photograph(local)
             _photograph_panel(local)
             _photograph_story(local)
+            _photograph_phone(local)
         finally:
             local.stop()
             shutil.rmtree(folder, ignore_errors=True)
@@ -153,6 +155,43 @@ def _photograph_story(local: Local) -> None:
         page.wait_for_timeout(1000)  # the map has faded in
         page.screenshot(path=PICTURES / "story.png")
         print("docs/pictures/story.png", file=sys.stderr)
+
+
+def _photograph_phone(local: Local) -> None:
+    """A person's phone: ready, received, and with nothing that it reaches."""
+    with _browser() as browser:
+        place = {"latitude": -6.9932, "longitude": 110.4203, "accuracy": 12}
+        context = browser.new_context(viewport=PHONE_SIZE, geolocation=place, permissions=["geolocation"])
+        page = context.new_page()
+        page.goto(local.invitation())
+        page.fill("[name=name]", "Warga contoh di ponsel")
+        page.fill("[name=telephone]", "+62 24 1234567")
+        page.click("#enrol form button")
+        page.wait_for_selector("#test:not([hidden])")
+        _tap(page, "#test-button")
+        page.click("#test .done")
+        _take_phone(page, "phone-ready")
+        _tap(page, "#sos-button")
+        page.wait_for_selector("#sos .stages li.reached >> nth=1")
+        _take_phone(page, "phone-received")
+        local.processes.kill(BROKER)
+        local.processes.kill(GATEWAY)
+        _tap(page, "#sos-button")
+        page.wait_for_selector("#sos .status.unsent", timeout=20_000)
+        page.wait_for_selector("#no-way:not([hidden])")
+        _take_phone(page, "phone-unsent")
+
+
+def _tap(page: Page, selector: str) -> None:
+    for _ in range(3):
+        page.dispatch_event(selector, "pointerdown", {"isPrimary": True, "bubbles": True})
+        page.wait_for_timeout(150)
+
+
+def _take_phone(page: Page, name: str) -> None:
+    page.wait_for_timeout(1500)
+    page.screenshot(path=PICTURES / f"{name}.png")
+    print(f"docs/pictures/{name}.png", file=sys.stderr)
 
 
 def _take(page: Page, name: str, whole: bool = False) -> None:
