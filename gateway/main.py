@@ -91,7 +91,16 @@ class Gateway:
         self._outbox = Outbox(store, told, elsewhere=() if tells else APART)
         zone = ZoneInfo(settings.gateway.time_zone)
         name = settings.gateway.name
-        self._desk = Desk(store, self._book, self._wake, zone, name, deadlines=deadlines(settings))
+        self._desk = Desk(
+            store,
+            self._book,
+            self._wake,
+            zone,
+            name,
+            deadlines=deadlines(settings),
+            phone_base=settings.phone_base,
+            refresh=self._refresh_broker,
+        )
         self._deadline = Deadline(store, self._desk.changed)
         self._commander = Commander(store, self._link)
         self._retention = Retention(store, settings.retention)
@@ -173,7 +182,7 @@ class Gateway:
         }
 
     def _refresh_broker(self) -> None:
-        """The broker lets in the phone that has just come."""
+        """The broker lets in a phone that has just come, and out one that was revoked."""
 
         def devices() -> list[Device]:
             with self._store.read() as conn:

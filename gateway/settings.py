@@ -181,6 +181,11 @@ class Settings(_Section):
         return self.data_dir / "broker"
 
     @property
+    def phone_base(self) -> str:
+        """Where phones find this gateway."""
+        return self.phone.url or f"http://{self.http.host}:{self.http.port}"
+
+    @property
     def device_broker_host(self) -> str:
         """What provisioning tells a device."""
         return self.broker.device_host or self.broker.host

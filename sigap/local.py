@@ -25,12 +25,11 @@ from gateway.backend_settings import DEFAULT_KIND
 from gateway.broker.running import find_mosquitto
 from gateway.clock import now_us
 from gateway.commands.options import refresh_broker
-from gateway.commands.phones import invitation_link
 from gateway.registry.devices import Device, add_device, find_device
 from gateway.registry.logins import LINK, begin
 from gateway.registry.operators import ADMINISTRATOR, add_operator, find_hash, hash_password
 from gateway.registry.people import add_owner, add_relative, list_relatives, revoke_relative
-from gateway.registry.phones import invite
+from gateway.registry.phones import invitation_link, invite
 from gateway.registry.provision import device_settings
 from gateway.registry.units import add_unit, list_units
 from gateway.settings import Settings, load_settings
@@ -406,4 +405,4 @@ class Local:
         """A link that makes a phone of whoever opens it, once."""
         with self.store.write() as conn:
             token = invite(conn, invited_by="sigap run", now_us=now_us(), owner=owner)
-        return invitation_link(self.settings, token)
+        return invitation_link(self.settings.phone_base, token)

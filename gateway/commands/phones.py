@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import secrets
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,14 +17,20 @@ from gateway.incidents.cloudevents import rfc3339
 from gateway.ingest import phone as contract
 from gateway.ingest.judge import Opened, Rejection, judge
 from gateway.ingest.windows import WIDTH
+from gateway.phone.apps import OWNTRACKS, TRACCAR, key_of
 from gateway.registry import people, phones
-from gateway.registry.devices import PHONE, ROOT_KEY_BYTES, Device, list_devices, revoke_device
-from gateway.settings import Settings, load_settings
+from gateway.registry.devices import PHONE, ROOT_KEY_BYTES, Device
+from gateway.settings import load_settings
 from gateway.store.engine import open_store
 from panic_wire.replay import ReplayWindow
 from panic_wire.topics import device_id, device_name
+from sigap.problem import USAGE, Problem
 
 HOUR_US = 3600 * 1_000_000
+TODO = {
+    TRACCAR: "In Traccar Client, as the server's address (any device identifier):",
+    OWNTRACKS: "In OwnTracks, Preferences, Connection, Mode HTTP, as the URL (no encryption key):",
+}
 KINDS = {number: name for name, number in contract.TYPES.items()}
 
 
@@ -35,6 +42,7 @@ def phone() -> None:
     sigap phone invite --owner "Siti"
     sigap phone invite                   whoever scans it says who they are
     sigap phone list
+    sigap phone app traccar --owner "Siti"    an app that she already has
     sigap phone check sent.txt --phone 0000a1b2 --root-key …    messages of another client
     sigap phone revoke phone-0000a1b2    a lost one; the broker ends its connection at once
     """
@@ -57,7 +65,7 @@ def invite(owner: str | None, hours: int, png: Path | None, config_path: Path, a
     by = f"administrator:{getpass.getuser()}"
     with open_store(settings.store_url) as store, store.write() as conn:
         token = phones.invite(conn, invited_by=by, owner=owner, now_us=now_us(), valid_us=hours * HOUR_US)
-    link = invitation_link(settings, token)
+    link = phones.invitation_link(settings.phone_base, token)
     picture = segno.make(link, error="m")
     if png is not None:
         with png.open("xb") as file:
@@ -77,18 +85,17 @@ def invite(owner: str | None, hours: int, png: Path | None, config_path: Path, a
 def list_(config_path: Path, as_json: bool) -> None:
     """List every phone, the revoked ones too."""
     with open_store(load_settings(config_path).store_url) as store, store.read() as conn:
-        owners = {owner.id: owner.name for owner in people.list_owners(conn)}
-        shown = [
-            {
-                "phone": device_name(each.id),
-                "name": each.name,
-                "owner": owners.get(each.owner_id or 0),
-                "last_heard_at": rfc3339(heard),
-                "revoked": each.revoked,
-            }
-            for each, heard in phones.listed(conn, list_devices(conn))
-            if each.kind == PHONE
-        ]
+        found = phones.listed(conn)
+    shown = [
+        {
+            "phone": device_name(each.id),
+            "name": each.name,
+            "owner": each.owner,
+            "last_heard_at": rfc3339(each.last_heard_at),
+            "revoked": each.revoked_at is not None,
+        }
+        for each in found
+    ]
     if as_json:
         print_json(shown)
         return
@@ -112,15 +119,35 @@ def revoke(name: str, config_path: Path) -> None:
     require_password(settings.broker)
     with open_store(settings.store_url) as store:
         with store.write() as conn:
-            gone = revoke_device(conn, name, now_us())
+            if not phones.revoke(conn, name, f"administrator:{getpass.getuser()}", now_us()):
+                raise Problem(f"there is no phone {name}", "`sigap phone list` shows all", USAGE)
         told = refresh_broker(settings, store)
-    click.echo(f"revoked {gone.name}{'' if told else '; no broker runs here'}")
+    click.echo(f"revoked {name}{'' if told else '; no broker runs here'}")
 
 
-def invitation_link(settings: Settings, token: str) -> str:
-    """The invitation is behind #, which no browser sends and no server logs."""
-    base = settings.phone.url or f"http://{settings.http.host}:{settings.http.port}"
-    return f"{base}/sos/#i={token}"
+@phone.command("app")
+@click.argument("app", type=click.Choice([TRACCAR, OWNTRACKS]))
+@click.option("--owner", required=True, help="Whose phone it is.")
+@config_option
+@json_option
+def app_(app: str, owner: str, config_path: Path, as_json: bool) -> None:
+    """Let in an APP that somebody already has, and print the address to enter there.
+
+    \b
+    sigap phone app traccar --owner "Siti"      Traccar Client: its shortcut "Send SOS" is an alarm
+    sigap phone app owntracks --owner "Siti"    OwnTracks: has no SOS; its positions follow while an alarm is open
+    Neither app shows its person what became of an SOS: the SOS page does (sigap phone invite).
+    """
+    settings = load_settings(config_path)
+    with open_store(settings.store_url) as store, store.write() as conn:
+        whose = people.find_owner(conn, owner)
+        made = phones.add_phone(conn, whose, secrets.token_bytes(ROOT_KEY_BYTES), now_us())
+    url = f"{settings.phone_base}/sos/apps/{app}/{key_of(made.root_key, made.id)}"
+    if as_json:
+        print_json({"phone": made.name, "owner": whose.name, "app": app, "url": url})
+        return
+    click.echo(f"{made.name} of {whose.name}\n{TODO[app]}\n{url}")
+    click.echo("Whoever has this address is this phone: show it to nobody else.")
 
 
 @phone.command("check")

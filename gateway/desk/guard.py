@@ -39,6 +39,12 @@ class Visit:
     form: dict[str, str]
 
     @property
+    def actor(self) -> str:
+        """Who does it, for the history. Only where a role is asked for."""
+        assert self.operator is not None
+        return f"operator:{self.operator.name}"
+
+    @property
     def form_token(self) -> str:
         return logins.form_token(self.token)
 

@@ -116,6 +116,15 @@ def unpack(name: str, jws: bytes, key: bytes) -> tuple[Header, Alarm | Cancel | 
     return header, _alarm(message)
 
 
+def asks_to_be_forgotten(name: str, jws: bytes, key: bytes) -> bool:
+    """Whether the phone `name` signed {"v": 1, "type": "forget", "phone": its name}."""
+    try:
+        said = json.loads(opened(key, jws))
+    except (FrameError, ValueError):
+        return False
+    return isinstance(said, dict) and (said.get("v"), said.get("type"), said.get("phone")) == (1, "forget", name)
+
+
 def status(root_key: bytes, phone: int, stage: int, activation: int, answers: Header) -> bytes:
     """The status that answers a message: one for each (counter, stage), ever."""
     said = {

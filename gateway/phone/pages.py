@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -22,14 +22,16 @@ from gateway.clock import Clock, now_us
 from gateway.ingest import phone
 from gateway.ingest.calls import Busy, Calls
 from gateway.ingest.judge import Rejection, judge
+from gateway.phone.app_pages import AppPages
+from gateway.phone.bodies import RETRY_S, with_body
 from gateway.phone.enrolment import Enrolment
 from gateway.phone.words import WORDS
 from gateway.registry import phones
-from gateway.registry.devices import Device, get_device
+from gateway.registry.devices import PHONE, Device, get_device
 from gateway.settings import Settings
 from gateway.store.engine import Store
 from gateway.words import DEFAULT, LANGUAGES, translator
-from panic_wire.topics import device_name
+from panic_wire.topics import device_id, device_name, parse
 from sigap.headers import HEADERS
 from sigap.problem import Problem
 
@@ -38,9 +40,6 @@ log = logging.getLogger("sigap.phone")
 FOLDER = Path(__file__).parent
 PREFIX = "/sos"
 LANGUAGE_COOKIE = "sigap_language"
-BODY_LIMIT_BYTES = 8 * 1024
-BODY_LIMIT_S = 10.0
-RETRY_S = "2"
 CACHED = {"cache-control": "no-cache"}  # ask whether it changed; the worker keeps it for when nobody answers
 
 
@@ -66,6 +65,8 @@ class Phones:
                 Route("/invitation", self.invitation, methods=["POST"]),
                 Route("/enrol", self.enrol, methods=["POST"]),
                 Route("/up", self.up, methods=["POST"]),
+                Route("/forget", self.forget, methods=["POST"]),
+                *AppPages(self._store, self._calls, self._clock).routes(),
                 Mount("/static", StaticFiles(directory=FOLDER / "static")),
             ],
             middleware=[Middleware(GZipMiddleware, minimum_size=500)],
@@ -131,7 +132,7 @@ class Phones:
                 return _said(410, "not-invited", refused)
             return JSONResponse({"owner": owner}, headers=HEADERS)
 
-        return await _with_body(request, answer)
+        return await with_body(request, answer)
 
     async def enrol(self, request: Request) -> Response:
         """A phone comes with its invitation and the key that it drew; it gets its name."""
@@ -153,7 +154,7 @@ class Phones:
             log.info("the phone %s of %s is enrolled", made.name, owner)
             return JSONResponse({"phone": device_name(made.id), "name": made.name, "owner": owner}, 201, HEADERS)
 
-        return await _with_body(request, answer)
+        return await with_body(request, answer)
 
     async def up(self, request: Request) -> Response:
         """A phone's message, as on MQTT; what it is answered with once it is committed.
@@ -174,7 +175,31 @@ class Phones:
                 return JSONResponse({"error": "busy"}, 503, {**HEADERS, "retry-after": RETRY_S})
             return JSONResponse({"down": [each.decode() for each in answers]}, headers=HEADERS)
 
-        return await _with_body(request, answer)
+        return await with_body(request, answer)
+
+    async def forget(self, request: Request) -> Response:
+        """A person takes their phone back, and what they said of themselves: signed by that phone."""
+
+        async def answer(body: bytes) -> Response:
+            done = await asyncio.to_thread(self._forget, request.query_params.get("phone", "")[:20], body)
+            if done is None:
+                return JSONResponse({"error": "bad-tag"}, 400, HEADERS)
+            if not done:
+                return JSONResponse({"error": "emergency-open"}, 409, HEADERS)
+            await asyncio.to_thread(self._refresh)
+            return JSONResponse({}, headers=HEADERS)
+
+        return await with_body(request, answer)
+
+    def _forget(self, name: str, jws: bytes) -> bool | None:
+        parsed = parse(phone.up(name))
+        with self._store.write() as conn:
+            found = None if parsed is None else get_device(conn, device_id(name))
+            if found is None or found.kind != PHONE:
+                return None
+            if not phone.asks_to_be_forgotten(name, jws, phone.mac_key(found.root_key, found.id, "up")):
+                return None
+            return found.revoked or phones.forget(conn, found, self._clock())
 
     def _refused(self, name: str, body: bytes) -> Rejection | None:
         with self._store.read() as conn:
@@ -217,19 +242,3 @@ def _language(request: Request) -> str:
 
 def _said(status: int, error: str, problem: Problem, where: str = "") -> JSONResponse:
     return JSONResponse({"error": error, "where": where, "says": problem.what}, status, HEADERS)
-
-
-async def _with_body(request: Request, answer: Callable[[bytes], Awaitable[Response]]) -> Response:
-    """The body, bounded in bytes and in time."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_LIMIT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_LIMIT_BYTES:
-                    return JSONResponse({"error": "too-long"}, 413, {**HEADERS, "connection": "close"})
-    except TimeoutError:
-        return JSONResponse({"error": "too-slow"}, 408, {**HEADERS, "connection": "close"})
-    except ClientDisconnect:
-        return Response(status_code=400)
-    return await answer(bytes(body))

@@ -69,7 +69,11 @@ WORDS = {
     "place_denied": _("This phone may not say where you are. Allow the location in the browser's settings."),
     "place_none": _("Where you are is not known yet."),
     "place": _("Your position is known to within"),
-    "forget": _("Remove this phone"),
-    "forget_sure": _("Remove it from this phone? The police keep what was sent. To come back you need an invitation."),
+    "forget": _("Delete my data"),
+    "forget_sure": _(
+        "This phone is removed, and your name, number, address and relatives are deleted. What was sent in an SOS, the "
+        "police keep as long as their rules say. To come back you need an invitation."
+    ),
+    "forget_open": _("An SOS of yours is still open. Afterwards you can delete your data."),
     "store_full": _("This phone's memory is full or private: keep this page open until it is through."),
 }

@@ -141,6 +141,14 @@ def revoke_owner(conn: sa.Connection, name: str, now_us: int) -> Owner:
     return revoked
 
 
+def erase_owner(conn: sa.Connection, owner_id: int, now_us: int) -> None:
+    """Revoke an owner and take away what they said of themselves and of their relatives."""
+    gone = {"telephone": None, "address": None, "registered_message": None, "revoked_at": now_us}
+    conn.execute(owners.update().where(owners.c.id == owner_id).values(name=f"(erased {owner_id})", **gone))
+    told = {"name": "(erased)", "channel": "", "revoked_at": now_us}
+    conn.execute(relatives.update().where(relatives.c.owner_id == owner_id).values(**told))
+
+
 _RELATIVES = (
     sa.select(*(relatives.c[name] for name in ("id", "owner_id", "name", "channel", "wants_tests")))
     .where(relatives.c.revoked_at.is_(None))

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from gateway.registry.devices import PHONE, Device, add_device, get_device
-from gateway.registry.people import Owner, add_owner, add_relative, find_owner, get_owner
-from gateway.store.schema import devices, invitations
+from gateway.registry.devices import PHONE, Device, add_device, find_device, get_device, revoke_device
+from gateway.registry.people import Owner, add_owner, add_relative, erase_owner, find_owner, get_owner
+from gateway.store.schema import device_events, devices, incidents, invitations, owners
 from panic_wire.topics import device_name
 from sigap.problem import USAGE, Problem
 
 INVITATION_US = 48 * 3600 * 1_000_000
 MOST_OPEN = 10_000  # invitations that nobody has used; the oldest give way
 MOST_RELATIVES = 5
+_SHOWN = ("id", "name", "last_heard_at", "revoked_at")
 
 
 class NotInvited(Problem):
@@ -54,6 +55,11 @@ def invite(
     return token
 
 
+def invitation_link(base: str, token: str) -> str:
+    """What to open on the phone. The invitation is behind #, which no browser sends and no server logs."""
+    return f"{base}/sos/#i={token}"
+
+
 def invited(conn: sa.Connection, token: str, now_us: int) -> Owner | None:
     """Whom an invitation is for; None when the person is to say. NotInvited for one that is not good any more."""
     row = conn.execute(_open(token, now_us)).first()
@@ -80,13 +86,35 @@ def enrol(conn: sa.Connection, token: str, root_key: bytes, person: Person | Non
         if person is None:
             raise Problem("who the phone belongs to is not said", "Give at least a name", USAGE)
         owner = _registered(conn, person, now_us)
-    drawn = add_device(conn, name=f"phone-{secrets.token_hex(4)}", root_key=root_key, kind=PHONE, now_us=now_us)
-    name = f"phone-{device_name(drawn.id)}"
-    conn.execute(devices.update().where(devices.c.id == drawn.id).values(name=name, owner_id=owner.id))
+    drawn = add_phone(conn, owner, root_key, now_us)
     conn.execute(
         invitations.update().where(invitations.c.token_hash == _hash(token)).values(used_at=now_us, device_id=drawn.id)
     )
     return _found(conn, drawn.id)
+
+
+def add_phone(conn: sa.Connection, owner: Owner, root_key: bytes, now_us: int) -> Device:
+    """A phone of this owner, named after its id."""
+    drawn = add_device(conn, name=f"phone-{secrets.token_hex(4)}", root_key=root_key, kind=PHONE, now_us=now_us)
+    name = f"phone-{device_name(drawn.id)}"
+    conn.execute(devices.update().where(devices.c.id == drawn.id).values(name=name, owner_id=owner.id))
+    return _found(conn, drawn.id)
+
+
+def forget(conn: sa.Connection, device: Device, now_us: int) -> bool:
+    """What a person may ask of their own phone: it is revoked, and what they said of themselves and of their relatives
+    is erased, unless another device is theirs. What was sent stays as long as [retention] says. False, and nothing
+    done, while an emergency of theirs is open: the police need it."""
+    still_open = sa.select(incidents.c.id).where(incidents.c.device_id == device.id, incidents.c.state != "closed")
+    if conn.execute(still_open.where(incidents.c.test.is_(False)).limit(1)).first() is not None:
+        return False
+    revoke(conn, device.name, f"device:{device_name(device.id)}", now_us)
+    if device.owner_id is None:
+        return True
+    others = sa.select(devices.c.id).where(devices.c.owner_id == device.owner_id, devices.c.revoked_at.is_(None))
+    if conn.execute(others.limit(1)).first() is None:
+        erase_owner(conn, device.owner_id, now_us)
+    return True
 
 
 def owner_name(conn: sa.Connection, device: Device) -> str:
@@ -126,7 +154,23 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def listed(conn: sa.Connection, found: list[Device]) -> list[tuple[Device, int | None]]:
-    """Each of these with when it was last heard."""
-    heard = dict(conn.execute(sa.select(devices.c.id, devices.c.last_heard_at).where(devices.c.kind == PHONE)).tuples())
-    return [(each, heard.get(each.id)) for each in found]
+def listed(conn: sa.Connection, *, revoked: bool = True) -> list[sa.Row]:
+    """Every phone with its owner, the one that was heard last first: id, name, owner, last_heard_at, revoked_at."""
+    query = (
+        sa.select(*(devices.c[name] for name in _SHOWN), owners.c.name.label("owner"))
+        .outerjoin(owners, owners.c.id == devices.c.owner_id)
+        .where(devices.c.kind == PHONE)
+        .order_by(devices.c.last_heard_at.desc(), devices.c.name)
+    )
+    return list(conn.execute(query if revoked else query.where(devices.c.revoked_at.is_(None))))
+
+
+def revoke(conn: sa.Connection, name: str, actor: str, now_us: int) -> bool:
+    """Take a phone its rights for good; False when there is none of that name."""
+    found = find_device(conn, name)
+    if found is None or found.kind != PHONE:
+        return False
+    revoke_device(conn, name, now_us)
+    noted = {"device_id": found.id, "at": now_us, "kind": "revoked", "actor": actor}
+    conn.execute(device_events.insert().values(data="{}", **noted))
+    return True

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from gateway.phone.words import WORDS
+from gateway.registry.people import get_owner, list_relatives
 from gateway.words import translator
 from sigap.local import Local
 from sigap.operator import DeskOperator
@@ -108,6 +109,29 @@ def test_two_tabs_are_one_phone(one: Local, chromium: Browser) -> None:
     page.close()
     tap(other)
     wait_until(lambda: len(alarms_of(one, phone)) == 2, "the next alarm by the other tab")
+
+
+def test_a_person_takes_their_data_back(one: Local, chromium: Browser) -> None:
+    page, phone = ready(one, new_context(chromium))
+    said: list[str] = []
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.accept()))
+    tap(page)
+    reached(page, 1)
+    page.click("nav [data-to=history]")
+    page.click(".forget")
+    wait_until(lambda: (page.wait_for_timeout(50), len(said) == 2)[1], "both questions")
+    assert said[1] == word("forget_open")  # the police need it now
+    operator = DeskOperator(one.login_link())
+    operator.act(alarms_of(one, phone)[0]["incident_id"], "closed", disposition="exercise")
+    page.click(".forget")
+    page.wait_for_selector("#none:not([hidden])")
+    with one.store.read() as conn:
+        owner = get_owner(conn, phone.owner_id or 0)
+        relatives = list_relatives(conn, owner_id=phone.owner_id)
+    assert owner is not None
+    assert (owner.telephone, owner.revoked, relatives) == (None, True, [])
+    assert owner.name.startswith("(erased")
+    assert len(alarms_of(one, phone)) == 1
 
 
 def test_silent_shows_it_and_says_so(one: Local, chromium: Browser) -> None:

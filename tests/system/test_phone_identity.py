@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +15,10 @@ import sqlalchemy as sa
 from gateway.commands.options import refresh_broker
 from gateway.ingest import phone as contract
 from gateway.ingest import quarantine
+from gateway.phone.apps import key_of
+from gateway.registry import phones
 from gateway.registry.devices import revoke_device
+from gateway.registry.people import add_owner, find_owner
 from gateway.store.schema import alarms
 from sigap.local import BROKER, GATEWAY, Local
 from tests.system.local_lab import local, prepared, wait_until
@@ -137,6 +142,16 @@ def test_an_enrolment_whose_answer_was_lost_is_the_same_phone(one: Local, new_ph
     assert phone.enrol("somebody")[0] == 410
 
 
+def test_nobody_else_has_a_phone_forgotten(one: Local, new_phone: Callable[[], Phone]) -> None:
+    phone, thief = new_phone(), new_phone()
+    said = json.dumps({"v": 1, "type": "forget", "phone": phone.name}).encode()
+    asked = contract.signed(contract.mac_key(thief.root, thief.id, "up"), said)
+    for jws in (asked, b"", b"noise", phone.message("heartbeat")):
+        assert ask(one, f"forget?phone={phone.name}", jws)[0] == 400
+    assert ask(one, "forget?phone=../x", asked)[0] == 400
+    assert phone.post(phone.message("heartbeat"))[0] == 200
+
+
 def test_a_lost_phone_is_out_at_once(one: Local, new_phone: Callable[[], Phone]) -> None:
     phone = new_phone()
     client = phone.connect()
@@ -184,3 +199,33 @@ def test_killed_before_the_commit_it_is_asked_again(one: Local, new_phone: Calla
     heard = phone.heard.get(timeout=15)
     assert (heard["stage"], heard["activation"]) == ("receipt", 1)
     assert count(one, phone) == 1
+
+
+def test_apps_that_people_have(one: Local) -> None:
+    owner = "Pemakai Traccar"
+    with one.store.write() as conn:
+        add_owner(conn, name=owner, now_us=1)
+        whose = find_owner(conn, owner)
+        phone = phones.add_phone(conn, whose, bytes(range(16)), 1)
+    key = key_of(phone.root_key, phone.id)
+    assert ask(one, f"apps/traccar/{key[:-1]}", b"{}")[0] == 403
+    assert ask(one, "apps/traccar/x", b"{}")[0] == 403
+    assert ask(one, f"apps/another/{key}", b"{}")[0] == 404
+    assert ask(one, f"apps/traccar/{key}", b'{"location": 1}') == (400, {"error": "no location in it"})
+    plain = {"coords": {"latitude": -6.98, "longitude": 110.41, "accuracy": 30}, "extras": {}}
+    assert ask(one, f"apps/traccar/{key}", json.dumps({"location": plain}).encode()) == (200, [])
+    with one.store.read() as conn:
+        assert conn.execute(sa.select(alarms).where(alarms.c.device_id == phone.id)).first() is None
+    at = time.time()
+    stamp = datetime.fromtimestamp(at, UTC).isoformat()
+    sos = json.dumps({"location": {**plain, "timestamp": stamp, "extras": {"alarm": "sos"}}}).encode()
+    for _ in range(2):
+        assert ask(one, f"apps/traccar/{key}", sos) == (200, [])
+    # While it is open, positions follow.
+    moved = {"_type": "location", "lat": -6.97, "lon": 110.42, "acc": 8, "tst": int(at) + 1}
+    assert ask(one, f"apps/owntracks/{key}", json.dumps(moved).encode()) == (200, [])
+    with one.store.read() as conn:
+        (row,) = conn.execute(sa.select(alarms).where(alarms.c.device_id == phone.id)).all()
+    assert (row.lat_e7, row.lon_e7, row.accuracy_m) == (-69700000, 1104200000, 8)
+    assert abs(row.pressed_at / 1e6 - at) < 1.5
+    assert not row.age_is_minimum

@@ -303,7 +303,12 @@ async function main() {
   });
   $("#history .forget").addEventListener("click", async () => {
     if (!confirm(words.forget_sure)) return;
-    sos?.end();
+    const said = await sos.forget();
+    if (said !== "done") {
+      alert(said === "open" ? words.forget_open : words.failed);
+      return;
+    }
+    sos.end();
     await store.forget();
     location.replace(location.pathname);
   });

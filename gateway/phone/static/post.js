@@ -17,3 +17,14 @@ export async function post(phone, jws) {
     throw error;
   }
 }
+
+/** Asks the gateway to forget this phone and its person: "done", "open" while an emergency is, null without an answer. */
+export async function askToForget(phone, jws) {
+  try {
+    const answer = await fetch(`/sos/forget?phone=${phone}`, { method: "POST", body: jws, signal: AbortSignal.timeout(LIMIT_MS) });
+    return answer.ok ? "done" : answer.status === 409 ? "open" : null;
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof DOMException) return null;
+    throw error;
+  }
+}

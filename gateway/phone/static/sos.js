@@ -3,7 +3,7 @@
 
 import { keysOf, opened, signed } from "./keys.js";
 import { about, heartbeat, moment } from "./messages.js";
-import { post } from "./post.js";
+import { askToForget, post } from "./post.js";
 import * as store from "./store.js";
 import { Broker } from "./ways.js";
 
@@ -96,6 +96,11 @@ export class Sos {
   async changed(tell = true) {
     this.#show(await this.alarms(), this.way);
     if (tell) this.#channel.postMessage({ changed: true, way: this.way });
+  }
+
+  /** The person takes everything back: see askToForget(). */
+  async forget() {
+    return askToForget(this.#who.phone, await signed(this.#keys.up, { v: 1, type: "forget", phone: this.#who.phone }));
   }
 
   end() {

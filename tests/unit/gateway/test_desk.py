@@ -25,11 +25,11 @@ from gateway.desk.pages import Desk
 from gateway.incidents.book import Book
 from gateway.incidents.events import record
 from gateway.outbox import rows
-from gateway.registry import logins, operators, units
+from gateway.registry import logins, operators, phones, units
 from gateway.registry.devices import add_device, get_device, revoke_device
 from gateway.registry.people import add_owner
 from gateway.store.engine import Store
-from gateway.store.schema import deliveries, devices, events, incidents
+from gateway.store.schema import deliveries, device_events, devices, events, incidents, invitations
 from panic_wire.frames import ALARM, TEST, Alarm, Header
 from panic_wire.topics import device_name
 from tests.unit.gateway.outbox_lab import DEVICE, enqueue, lab_store, served
@@ -53,6 +53,9 @@ ROUTES = {
     ("POST", "/incidents/{id}/split"): STAFF,
     ("POST", "/incidents/{id}/{stage}"): STAFF,
     ("GET", "/troubles"): STAFF,
+    ("GET", "/phones"): STAFF,
+    ("POST", "/phones"): STAFF,
+    ("POST", "/phones/{name}/revoked"): STAFF,
     ("GET", "/operators"): ADMINISTRATORS,
 }
 
@@ -160,7 +163,7 @@ def test_every_route(url: str, incident: str, role: str | None) -> None:
     name = {None: None, "operator": "Ani", "administrator": "Citra"}[role]
     for (method, path), allowed in ROUTES.items():
         browser = Browser(url) if name is None else in_as(url, name)
-        where = path.format(id=incident, stage="acknowledged")
+        where = path.format(id=incident, stage="acknowledged", name="phone-1")
         form = {"form_token": browser.form_token} if method == "POST" else None
         status, _, headers = browser.ask(method, where, form, accept="application/json")
         refused = status == 403 or (status == 401 and path not in ("/login", "/link"))
@@ -447,3 +450,31 @@ def test_who_was_not_told_is_on_the_page_of_troubles_and_beside_the_queue(store:
     assert 'data-untold="relative:7"' in page
     assert "belum diterima sistem polisi" in queue
     assert "Tidak diberi tahu pada waktunya: 3" in queue
+
+
+def test_a_phone_is_invited_and_revoked_at_the_desk(store: Store, desk: Desk, url: str) -> None:
+    ani = in_as(url, "Ani")
+    status, page, _ = ani.ask("GET", "/phones")
+    assert status == 200
+    status, page, _ = ani.post("/phones", owner="nobody")
+    assert (status, "problem" in page, "#i=" in page) == (400, True, False)
+    status, page, _ = ani.post("/phones", owner=MARKUP)
+    assert "data:image/svg+xml" in page
+    link = re.search(r"/sos/#i=([\w-]+)", page)
+    assert link is not None
+    with store.write() as conn:
+        made = phones.enrol(conn, link[1], bytes(16), None, now_us())
+        assert phones.owner_name(conn, made) == MARKUP
+        invited = conn.execute(invitations.select()).one()
+    assert (invited.invited_by, invited.device_id) == ("operator:Ani", made.id)
+    assert made.name in ani.ask("GET", "/phones")[1]
+    assert ani.post(f"/phones/{made.name}/revoked")[0] == 303
+    assert made.name not in ani.ask("GET", "/phones")[1]
+    with store.read() as conn:
+        noted = conn.execute(device_events.select()).one()
+    assert (noted.kind, noted.actor, noted.device_id) == ("revoked", "operator:Ani", made.id)
+    # A button is no phone.
+    with store.read() as conn:
+        button = get_device(conn, DEVICE)
+    assert button is not None
+    assert ani.post(f"/phones/{button.name}/revoked")[0] == 404
