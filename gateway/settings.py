@@ -116,6 +116,13 @@ class PhoneSettings(_Section):
     relative_mail: OptionalMail = Field(
         default="", description="Apprise address that mails a relative at {to}; empty: phones name none", repr=False
     )
+    self_registration: Annotated[Literal["closed", "approved", "open"], Says("closed, approved or open")] = Field(
+        default="closed", description="Whether people register themselves; approved: somebody at the desk says yes"
+    )
+    code_channel: OptionalMail = Field(
+        default="", description="Apprise address that sends a one-time code to {to}, by mail or SMS", repr=False
+    )
+    most_a_day: Count = Field(default=200, description="How many people may register themselves in 24 hours")
 
 
 class StoreSettings(_Section):

@@ -313,6 +313,8 @@ class Local:
             "SIGAP_HTTP__PORT": str(self.ports.gateway),
             "SIGAP_BROKER__PHONE_PORT": str(self.ports.phone),
             "SIGAP_PHONE__RELATIVE_MAIL": self.mail_address("{to}"),
+            "SIGAP_PHONE__CODE_CHANNEL": self.mail_address("{to}"),
+            "SIGAP_PHONE__SELF_REGISTRATION": "approved",
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
@@ -21,28 +20,26 @@ from gateway.clock import Clock, now_us
 from gateway.desk import labels, look, together, trouble_words
 from gateway.desk.guard import ANYBODY, COOKIE, HEADERS, STAFF, Guard, Limiter, Visit, set_session
 from gateway.desk.live import Live
+from gateway.desk.phones_page import PhonesPage
 from gateway.desk.spots import spots
-from gateway.desk.times import local
 from gateway.incidents import stages
 from gateway.incidents.book import Book, UnknownIncident
 from gateway.incidents.deadline import late_count
 from gateway.incidents.merging import CannotBeMoved
 from gateway.outbox import amiss
-from gateway.registry import logins, operators, phones, units
+from gateway.registry import logins, operators, units
 from gateway.registry.operators import ADMINISTRATOR
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
 from gateway.supervision.troubles import lasting_count
 from gateway.words import DEFAULT, LANGUAGES, translator
 from panic_wire.topics import device_id
-from sigap.problem import Problem
 
 log = logging.getLogger("sigap.desk")
 
 FOLDER = Path(__file__).parent
 LANGUAGE_COOKIE = "sigap_language"
 TEXT_LIMIT = 300
-MOST_PHONES = 500
 ACTIONS = stages.STATES[1:]
 TOGETHER = "together"  # in place of a stage: a merge or a split came too late
 
@@ -64,10 +61,10 @@ class Desk:
         phone_base: str = "",
         refresh: Callable[[], object] = lambda: None,
     ) -> None:
-        self._phone_base, self._refresh = phone_base, refresh
         self._deadlines = deadlines or {}
         self._store, self._book, self._wake, self._zone, self._name = store, book, wake, zone, name
         self._clock, self._guard, self._limiter = clock, Guard(store, clock), Limiter()
+        self._phones = PhonesPage(store, clock, zone, phone_base, refresh, self._page)
         self._live = Live(store, self._queue_html)
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined
@@ -94,10 +91,8 @@ class Desk:
             ("/incidents/{id}/split", "POST", self.split, STAFF),
             ("/incidents/{id}/{stage}", "POST", self.act, STAFF),
             ("/troubles", "GET", self.troubles, STAFF),
-            ("/phones", "GET", self.phones, STAFF),
-            ("/phones", "POST", self.invite, STAFF),
-            ("/phones/{name}/revoked", "POST", self.revoke_phone, STAFF),
             ("/operators", "GET", self.operators, (ADMINISTRATOR,)),
+            *self._phones.pages(),
         ]
         self.table = [(method, path, roles) for path, method, _, roles in pages]
         routes = [Route(path, self._guard.guarded(page, roles), methods=[how]) for path, how, page, roles in pages]
@@ -246,45 +241,7 @@ class Desk:
         )
         return self._page(visit, "operators.html", operators=found, units=offered)
 
-    async def phones(self, visit: Visit) -> Response:
-        _newest, found = await asyncio.to_thread(self._read, self._phones)
-        return self._page(visit, "phones.html", phones=found, link=None, picture=None, problem=None)
-
-    async def invite(self, visit: Visit) -> Response:
-        """A picture to scan: for whom the operator says, or for whoever scans it."""
-        link = problem = None
-        try:
-            link = await asyncio.to_thread(self._invite, visit.form.get("owner", "").strip(), visit.actor)
-        except Problem:
-            _ = self._translate(visit)
-            problem = _("There is nobody of that name.")
-        _newest, found = await asyncio.to_thread(self._read, self._phones)
-        picture = link and segno.make(link, error="m").svg_data_uri(scale=6, light="#fff")
-        shown = {"phones": found, "link": link, "picture": picture, "problem": problem}
-        return self._page(visit, "phones.html", 400 if problem else 200, **shown)
-
-    async def revoke_phone(self, visit: Visit) -> Response:
-        await asyncio.to_thread(self._revoke_phone, visit.request.path_params["name"], visit.actor)
-        await asyncio.to_thread(self._refresh)
-        return RedirectResponse("/phones", 303)
-
     # What touches the store, in threads.
-
-    def _phones(self, conn: Any) -> list[dict[str, Any]]:
-        found = phones.listed(conn, revoked=False)[:MOST_PHONES]
-        return [
-            {**each._mapping, "heard": each.last_heard_at and local(each.last_heard_at, self._zone)} for each in found
-        ]
-
-    def _invite(self, owner: str, actor: str) -> str:
-        with self._store.write() as conn:
-            token = phones.invite(conn, invited_by=actor, owner=owner or None, now_us=self._clock())
-        return phones.invitation_link(self._phone_base, token)
-
-    def _revoke_phone(self, name: str, actor: str) -> None:
-        with self._store.write() as conn:
-            if not phones.revoke(conn, name, actor, self._clock()):
-                raise HTTPException(404, "there is no such phone", headers=HEADERS)
 
     def _read(self, what: Callable[[Any], Any]) -> tuple[int, Any]:
         with self._store.read() as conn:

@@ -9,6 +9,7 @@ Neither shows its person what became of it: that is what the SOS page is for.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import math
@@ -56,26 +57,35 @@ def from_traccar(body: bytes, parameters: Mapping[str, str], now_s: float) -> Ap
     """Either of its two forms. AppError for anything else."""
     if body.lstrip().startswith(b"{"):
         location = _table(_json(body), "location")
-        coordinates = location.get("coords") or {}
-        level = _table(location, "battery").get("level") if "battery" in location else None
-        return AppMessage(
-            at_s=_time(location.get("timestamp"), now_s),
-            sos=str((location.get("extras") or {}).get("alarm", "")).lower() == "sos",
-            position=_position(coordinates.get("latitude"), coordinates.get("longitude"), coordinates.get("accuracy")),
-            battery_percent=None if level is None else _percent(_number(level) * 100),
-        )
-    if not parameters:
+        coordinates, extras = _part(location, "coords"), _part(location, "extras")
+        level = _part(location, "battery").get("level")
+        said = {
+            "at": location.get("timestamp"),
+            "alarm": extras.get("alarm"),
+            "place": (coordinates.get("latitude"), coordinates.get("longitude"), coordinates.get("accuracy")),
+            "battery": level * 100 if isinstance(level, int | float) else None,
+        }
+    elif parameters:
+        lat, lon = parameters.get("lat"), parameters.get("lon")
+        if "location" in parameters:
+            lat, _, lon = parameters["location"].partition(",")
+        said = {
+            "at": parameters.get("timestamp"),
+            "alarm": parameters.get("alarm"),
+            "place": (lat, lon, parameters.get("accuracy")),
+            "battery": parameters.get("batt"),
+        }
+    else:
         raise AppError("neither JSON nor parameters")
-    lat, lon = parameters.get("lat"), parameters.get("lon")
-    if "location" in parameters:
-        lat, _, lon = parameters["location"].partition(",")
-    battery = parameters.get("batt")
-    return AppMessage(
-        at_s=_time(parameters.get("timestamp"), now_s),
-        sos=parameters.get("alarm", "").lower() == "sos",
-        position=_position(lat, lon, parameters.get("accuracy")),
-        battery_percent=None if battery is None else _percent(_number(battery)),
-    )
+    if str(said["alarm"]).lower() != "sos":
+        return AppMessage(_time(said["at"], now_s), False, _position(*said["place"]), _percent(said["battery"]))
+    # Whatever else is senseless in it, an SOS is one.
+    at_s, place = now_s, None
+    with contextlib.suppress(AppError):
+        at_s = _time(said["at"], now_s)
+    with contextlib.suppress(AppError):
+        place = _position(*said["place"])
+    return AppMessage(at_s, True, place, _percent(said["battery"]))
 
 
 def from_owntracks(body: bytes, now_s: float) -> AppMessage | None:
@@ -87,13 +97,8 @@ def from_owntracks(body: bytes, now_s: float) -> AppMessage | None:
         raise AppError("OwnTracks encrypts: turn its encryption off, as HTTPS does it")
     if said.get("_type") != "location":
         return None
-    battery = said.get("batt")
-    return AppMessage(
-        at_s=_time(said.get("tst"), now_s),
-        sos=False,
-        position=_position(said.get("lat"), said.get("lon"), said.get("acc")),
-        battery_percent=None if battery is None else _percent(_number(battery)),
-    )
+    place = _position(said.get("lat"), said.get("lon"), said.get("acc"))
+    return AppMessage(_time(said.get("tst"), now_s), False, place, _percent(said.get("batt")))
 
 
 def as_contract(app: str, message: AppMessage, phone: int, now_s: float, open_alarm: int | None) -> dict[str, Any]:
@@ -136,6 +141,12 @@ def _table(said: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
+def _part(said: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A table that may be missing, or none."""
+    found = said.get(name)
+    return found if isinstance(found, dict) else {}
+
+
 def _number(value: Any) -> float:
     try:
         number = float(value)
@@ -172,5 +183,9 @@ def _time(value: Any, now_s: float) -> float:
     return now_s if at > now_s + MOST_AHEAD_S or at <= FIRST_S else min(at, now_s)
 
 
-def _percent(number: float) -> int | None:
-    return round(min(max(number, 0), 100))
+def _percent(value: Any) -> int | None:
+    """How full the battery is; None for what is no number, which nothing hangs on."""
+    try:
+        return round(min(max(_number(value), 0), 100))
+    except AppError:
+        return None

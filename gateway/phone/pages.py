@@ -25,6 +25,7 @@ from gateway.ingest.judge import Rejection, judge
 from gateway.phone.app_pages import AppPages
 from gateway.phone.bodies import RETRY_S, with_body
 from gateway.phone.enrolment import Enrolment
+from gateway.phone.registration import Registration
 from gateway.phone.words import WORDS
 from gateway.registry import phones
 from gateway.registry.devices import PHONE, Device, get_device
@@ -54,6 +55,7 @@ class Phones:
             loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined
         )
         self._enrolling = asyncio.Lock()
+        self._registration = Registration(settings.phone, store, clock)
 
     def routes(self) -> list[Route | Mount]:
         inner = Starlette(
@@ -66,6 +68,7 @@ class Phones:
                 Route("/enrol", self.enrol, methods=["POST"]),
                 Route("/up", self.up, methods=["POST"]),
                 Route("/forget", self.forget, methods=["POST"]),
+                *self._registration.routes(),
                 *AppPages(self._store, self._calls, self._clock).routes(),
                 Mount("/static", StaticFiles(directory=FOLDER / "static")),
             ],
@@ -85,6 +88,7 @@ class Phones:
             gateway=self._settings.gateway.name,
             other="en" if language == "id" else "id",
             relatives=bool(self._settings.phone.relative_mail),
+            registers=self._registration.is_open,
         )
         response = HTMLResponse(html, headers={**self._headers(request), **CACHED})
         if request.query_params.get("l") in LANGUAGES:
@@ -128,6 +132,8 @@ class Phones:
             token = body.decode(errors="replace")[:100]
             try:
                 owner = await asyncio.to_thread(self._invited, token)
+            except phones.NotYet:
+                return JSONResponse({"waiting": True}, 202, HEADERS)
             except phones.NotInvited as refused:
                 return _said(410, "not-invited", refused)
             return JSONResponse({"owner": owner}, headers=HEADERS)

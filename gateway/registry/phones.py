@@ -14,9 +14,13 @@ from gateway.store.schema import device_events, devices, incidents, invitations,
 from panic_wire.topics import device_name
 from sigap.problem import USAGE, Problem
 
-INVITATION_US = 48 * 3600 * 1_000_000
+DAY_US = 24 * 3600 * 1_000_000
+INVITATION_US = 2 * DAY_US
+ASKED_US = 7 * DAY_US  # one that a person asked for, as somebody may have to approve it
+THEMSELVES = "person"
 MOST_OPEN = 10_000  # invitations that nobody has used; the oldest give way
 MOST_RELATIVES = 5
+MOST_WAITING = 200  # shown at a time
 _SHOWN = ("id", "name", "last_heard_at", "revoked_at")
 
 
@@ -25,6 +29,13 @@ class NotInvited(Problem):
 
     def __init__(self) -> None:
         super().__init__("this invitation was used, or is too old", "Ask for another", USAGE)
+
+
+class NotYet(Problem):
+    """The invitation waits for somebody's approval."""
+
+    def __init__(self) -> None:
+        super().__init__("this invitation waits for approval", "Come again", USAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +51,17 @@ class Person:
 
 
 def invite(
-    conn: sa.Connection, *, invited_by: str, now_us: int, owner: str | None = None, valid_us: int = INVITATION_US
+    conn: sa.Connection,
+    *,
+    invited_by: str,
+    now_us: int,
+    owner: str | None = None,
+    valid_us: int = INVITATION_US,
+    about: str | None = None,
+    waiting: bool = False,
 ) -> str:
     """The token of a new invitation, which is nowhere else. owner: whose phone it will be; without, the person says so
-    when they come."""
+    when they come. about: who asked for it. waiting: it is good only once somebody has approved it."""
     owner_id = None if owner is None else find_owner(conn, owner).id
     token = secrets.token_urlsafe(16)
     conn.execute(invitations.delete().where(invitations.c.used_at.is_(None), invitations.c.expires_at <= now_us))
@@ -51,6 +69,7 @@ def invite(
     kept = open_ones.order_by(invitations.c.expires_at.desc()).limit(MOST_OPEN - 1)
     conn.execute(invitations.delete().where(invitations.c.used_at.is_(None), invitations.c.token_hash.not_in(kept)))
     values = {"owner_id": owner_id, "invited_by": invited_by, "created_at": now_us, "expires_at": now_us + valid_us}
+    values |= {"about": about, "waiting": waiting}
     conn.execute(invitations.insert().values(token_hash=_hash(token), **values))
     return token
 
@@ -65,6 +84,8 @@ def invited(conn: sa.Connection, token: str, now_us: int) -> Owner | None:
     row = conn.execute(_open(token, now_us)).first()
     if row is None:
         raise NotInvited
+    if row.waiting:
+        raise NotYet
     return None if row.owner_id is None else get_owner(conn, row.owner_id)
 
 
@@ -87,10 +108,33 @@ def enrol(conn: sa.Connection, token: str, root_key: bytes, person: Person | Non
             raise Problem("who the phone belongs to is not said", "Give at least a name", USAGE)
         owner = _registered(conn, person, now_us)
     drawn = add_phone(conn, owner, root_key, now_us)
-    conn.execute(
-        invitations.update().where(invitations.c.token_hash == _hash(token)).values(used_at=now_us, device_id=drawn.id)
-    )
+    used = {"used_at": now_us, "device_id": drawn.id, "about": None}
+    conn.execute(invitations.update().where(invitations.c.token_hash == _hash(token)).values(**used))
     return _found(conn, drawn.id)
+
+
+def waiting_ones(conn: sa.Connection, now_us: int) -> list[sa.Row]:
+    """Who waits for approval, the first first: token_hash, about, created_at."""
+    query = sa.select(invitations.c.token_hash, invitations.c.about, invitations.c.created_at)
+    query = query.where(invitations.c.waiting, invitations.c.used_at.is_(None), invitations.c.expires_at > now_us)
+    return list(conn.execute(query.order_by(invitations.c.created_at).limit(MOST_WAITING)))
+
+
+def decide(conn: sa.Connection, token_hash: bytes, approved: bool, actor: str, now_us: int) -> bool:
+    """Approve who waits, or not; False when there is nobody (any more)."""
+    mine = sa.and_(invitations.c.token_hash == token_hash, invitations.c.waiting, invitations.c.used_at.is_(None))
+    if not approved:
+        return conn.execute(invitations.delete().where(mine)).rowcount == 1
+    values = {"waiting": False, "invited_by": actor, "expires_at": now_us + ASKED_US}
+    return conn.execute(invitations.update().where(mine).values(**values)).rowcount == 1
+
+
+def asked_for_since(conn: sa.Connection, since_us: int) -> int:
+    """How many people asked for one themselves; those that were approved count as well."""
+    mine = sa.or_(invitations.c.about.is_not(None), invitations.c.invited_by == THEMSELVES)
+    return conn.execute(
+        sa.select(sa.func.count()).select_from(invitations).where(mine, invitations.c.created_at >= since_us)
+    ).scalar_one()
 
 
 def add_phone(conn: sa.Connection, owner: Owner, root_key: bytes, now_us: int) -> Device:

@@ -112,6 +112,8 @@ invitations = sa.Table(  # by which a phone becomes a device; kept after their u
     sa.Column("expires_at", sa.BigInteger, nullable=False),
     sa.Column("used_at", sa.BigInteger),
     sa.Column("device_id", sa.ForeignKey("devices.id")),  # the phone that it made
+    sa.Column("waiting", sa.Boolean, nullable=False, server_default=sa.false()),  # for somebody's approval
+    sa.Column("about", sa.Text),  # who asked for it themselves, for whoever approves; gone with its use
 )
 
 replay_windows = sa.Table(

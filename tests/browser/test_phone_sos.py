@@ -14,7 +14,7 @@ from gateway.registry.people import get_owner, list_relatives
 from gateway.words import translator
 from sigap.local import Local
 from sigap.operator import DeskOperator
-from tests.browser.desk_browser import check, open_desk
+from tests.browser.desk_browser import check, open_desk, watched
 from tests.browser.phone_browser import (
     alarms_of,
     enrolled,
@@ -155,14 +155,49 @@ def test_an_invitation_is_good_once(one: Local, chromium: Browser) -> None:
         page.wait_for_selector(selector)
         if number == 0:
             before = phones_of(one)
-            page.fill("[name=name]", "Warga sekali")
-            page.fill("[name=telephone]", "no number")
+            page.fill("#enrol [name=name]", "Warga sekali")
+            page.fill("#enrol [name=telephone]", "no number")
             page.click("#enrol form button")
             expect(page.locator("#enrol .problem")).to_contain_text(word("telephone"))
-            page.fill("[name=telephone]", "08123456789")
+            page.fill("#enrol [name=telephone]", "08123456789")
             page.click("#enrol form button")
             page.wait_for_selector("#test:not([hidden])")
             assert phones_of(one) == before + 1
+
+
+def test_a_person_registers_themselves(one: Local, chromium: Browser) -> None:
+    page = watched(new_context(chromium).new_page())
+    page.goto(f"http://127.0.0.1:{one.ports.gateway}/sos/")
+    page.wait_for_selector("#none:not([hidden])")
+    page.fill("#none [name=name]", "Warga mandiri")
+    page.fill("#none [name=to]", "nobody")
+    page.click("#none .self button")
+    expect(page.locator("#none .self .problem")).to_contain_text(word("contact"))
+    page.fill("#none [name=to]", "mandiri@example.org")
+    page.click("#none .self button")
+    page.wait_for_selector("#none .code:not([hidden])")
+    mail = wait_until(lambda: next((t for f in one.mails.glob("*") if "mandiri@" in (t := f.read_text())), None), "it")
+    code = re.search(r"\b(\d{6}) (?:adalah|is)", mail)
+    assert code is not None, mail
+    page.fill("#none [name=code]", "000000" if code[1] != "000000" else "111111")
+    page.click("#none .self button")
+    expect(page.locator("#none .self .problem")).to_have_text(word("wrong_code"))
+    page.fill("#none [name=code]", code[1])
+    page.click("#none .self button")
+    expect(page.locator("#none .waiting")).to_be_visible()
+    page.reload()  # it may be days until somebody says yes
+    expect(page.locator("#none .waiting")).to_be_visible()
+    desk = open_desk(chromium, one, "Eka")
+    desk.click("a[href='/phones']")
+    row = desk.locator("tr[data-asked]", has_text="mandiri@example.org")
+    row.locator("form[action$=approved] button").click()
+    page.wait_for_selector("#enrol:not([hidden])")
+    page.fill("#enrol [name=name]", "Warga mandiri")
+    page.fill("#enrol [name=telephone]", "08123456789")
+    page.click("#enrol form button")
+    page.wait_for_selector("#test:not([hidden])")
+    expect(page.locator("#history .owner")).to_have_text("Warga mandiri")
+    check(page, desk)
 
 
 @pytest.mark.parametrize("language", ["id", "en"])

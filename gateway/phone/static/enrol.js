@@ -8,7 +8,8 @@ export function invitationHere() {
   return new URLSearchParams(location.hash.slice(1)).get("i");
 }
 
-/** {owner: whose phone it will be, or null: the person is to say}; null when the invitation is not good any more. */
+/** {owner: whose phone it will be, or null: the person is to say}, {waiting: true} while somebody has to approve; null when
+ * the invitation is not good any more. */
 export async function look(invitation) {
   const answer = await fetch("invitation", { method: "POST", body: invitation });
   if (answer.status === 410) return null;
@@ -29,4 +30,16 @@ export async function enrol(invitation, language, person) {
   await navigator.storage?.persist?.();
   history.replaceState(null, "", location.pathname);
   return { phone: said.phone };
+}
+
+/** Asks for a code to be sent: null when it was, else why not. */
+export async function askForCode(to, language) {
+  const answer = await fetch("code", { method: "POST", body: JSON.stringify({ to, language }) });
+  return answer.ok ? null : (await answer.json()).error;
+}
+
+/** {invitation} for who has the code, else {error}. */
+export async function bringCode(to, code, name) {
+  const answer = await fetch("verify", { method: "POST", body: JSON.stringify({ to, code, name }) });
+  return answer.json();
 }

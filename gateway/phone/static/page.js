@@ -1,6 +1,6 @@
 // What a person sees and touches. Everything that must hold is in sos.js and store.js.
 
-import { enrol, invitationHere, look } from "./enrol.js";
+import { askForCode, bringCode, enrol, invitationHere, look } from "./enrol.js";
 import { moment } from "./messages.js";
 import { keepAwake, signal, unlock } from "./signals.js";
 import { Sos, STAGES } from "./sos.js";
@@ -242,6 +242,14 @@ async function enrolHere(invitation) {
     show("none");
     return;
   }
+  $("#none .waiting").hidden = !found.waiting;
+  if (found.waiting) {
+    $("#none .ask").hidden = true;
+    $("#none .self")?.setAttribute("hidden", "");
+    setTimeout(() => enrolHere(invitation), 5000);
+    show("none");
+    return;
+  }
   const form = $("#enrol form");
   $("#enrol .for").hidden = !found.owner;
   $("#enrol .owner").textContent = found.owner ?? "";
@@ -286,7 +294,46 @@ async function submit(form, invitation, person) {
   }
 }
 
+/** A person registers themselves: an address, the code that was sent there, and an invitation for it. */
+function watchRegistration(form) {
+  const problem = $(".problem", form);
+  const button = $("button", form);
+  const code = $(".code", form);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const said = Object.fromEntries(new FormData(form));
+    const to = said.to.replace(/[\s()-]/g, "");
+    problem.hidden = true;
+    button.disabled = true;
+    try {
+      if (code.hidden) {
+        const failed = await askForCode(to, document.documentElement.lang);
+        if (failed) throw failed;
+        code.hidden = false;
+        $("input", code).required = true;
+        $("input", code).focus();
+        button.textContent = words.check_code;
+      } else {
+        const { invitation, error } = await bringCode(to, said.code, said.name);
+        if (error) throw error;
+        // In the address, so that it outlives a reload: who waits for approval may wait for days.
+        history.replaceState(null, "", `#i=${invitation}`);
+        await enrolHere(invitation);
+      }
+    } catch (failed) {
+      const texts = { "wrong-code": words.wrong_code, "bad-code": words.wrong_code, "too-many": words.too_many };
+      texts["bad-address"] = `${words.wrong} ${words.contact}`;
+      problem.textContent = texts[failed] ?? words.failed;
+      problem.hidden = false;
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
 async function main() {
+  const self = $("#none .self");
+  if (self) watchRegistration(self);
   watchTaps($("#sos-button"), false);
   watchTaps($("#test-button"), true);
   watchHold($("#sos .cancel"));

@@ -5,7 +5,6 @@ import { keysOf, opened, signed } from "./keys.js";
 import { about, heartbeat, moment } from "./messages.js";
 import { askToForget, post } from "./post.js";
 import * as store from "./store.js";
-import { Broker } from "./ways.js";
 
 export const STAGES = ["receipt", "accepted", "acknowledged", "dispatched", "on_scene", "closed"];
 const FIRST_MS = 1500; // until the first retry; each is half as long again, with jitter
@@ -17,6 +16,7 @@ const PROBE_MS = 15000;
 const MOST_ASKED = 500;
 const MOVED_M = 25;
 const UPDATE_MS = 10000;
+const SETTINGS_MS = 5000;
 const TICK_MS = 250;
 
 /** show(alarms): called whenever something changed, in every tab. place(): {lat, lon, accuracy, at} or null. */
@@ -116,11 +116,7 @@ export class Sos {
 
   async #lead() {
     this.way.leads = true;
-    const settings = await this.#settings();
-    if (settings.broker) {
-      const { phone } = this.#who;
-      this.#broker = new Broker(settings.broker, phone, this.#keys.password, (jws) => this.#down(jws), () => this.#line());
-    }
+    this.#connect();
     while (!this.#ended) {
       try {
         await this.#step();
@@ -131,13 +127,30 @@ export class Sos {
     }
   }
 
+  /** MQTT as soon as it can be had; until then there is HTTPS. */
+  async #connect() {
+    while (!this.#ended) {
+      try {
+        const { broker } = await this.#settings();
+        if (!broker) return;
+        const { Broker } = await import("./ways.js"); // the heaviest part of the page, which nobody waits for
+        const { phone } = this.#who;
+        this.#broker = new Broker(broker, phone, this.#keys.password, (jws) => this.#down(jws), () => this.#line());
+        return;
+      } catch (error) {
+        console.warn("no connection yet", error);
+        await new Promise((resolve) => setTimeout(resolve, FIRST_MS));
+      }
+    }
+  }
+
   async #settings() {
     for (;;) {
       try {
-        const answer = await fetch("settings");
+        const answer = await fetch("settings", { signal: AbortSignal.timeout(SETTINGS_MS) });
         if (answer.ok) {
           const said = await answer.json();
-          await store.set("settings", said);
+          store.set("settings", said).catch((error) => console.warn("where the broker is, is not kept", error));
           return said;
         }
       } catch (error) {

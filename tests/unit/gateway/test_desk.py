@@ -56,6 +56,7 @@ ROUTES = {
     ("GET", "/phones"): STAFF,
     ("POST", "/phones"): STAFF,
     ("POST", "/phones/{name}/revoked"): STAFF,
+    ("POST", "/registrations/{asked}/{decision}"): STAFF,
     ("GET", "/operators"): ADMINISTRATORS,
 }
 
@@ -163,7 +164,7 @@ def test_every_route(url: str, incident: str, role: str | None) -> None:
     name = {None: None, "operator": "Ani", "administrator": "Citra"}[role]
     for (method, path), allowed in ROUTES.items():
         browser = Browser(url) if name is None else in_as(url, name)
-        where = path.format(id=incident, stage="acknowledged", name="phone-1")
+        where = path.format(id=incident, stage="acknowledged", name="phone-1", asked="00", decision="refused")
         form = {"form_token": browser.form_token} if method == "POST" else None
         status, _, headers = browser.ask(method, where, form, accept="application/json")
         refused = status == 403 or (status == 401 and path not in ("/login", "/link"))
@@ -478,3 +479,26 @@ def test_a_phone_is_invited_and_revoked_at_the_desk(store: Store, desk: Desk, ur
         button = get_device(conn, DEVICE)
     assert button is not None
     assert ani.post(f"/phones/{button.name}/revoked")[0] == 404
+
+
+def test_who_asked_is_let_in_or_not(store: Store, url: str) -> None:
+    ani = in_as(url, "Ani")
+    with store.write() as conn:
+        asked = [phones.invite(conn, invited_by="person", now_us=now_us(), about=name, waiting=True) for name in "AB"]
+        for token in asked:
+            with pytest.raises(phones.NotYet):
+                phones.enrol(conn, token, bytes(16), phones.Person(MARKUP), now_us())
+    page = ani.ask("GET", "/phones")[1]
+    first, second = re.findall(r'data-asked="([0-9a-f]+)"', page)
+    assert ani.post(f"/registrations/{first}/approved")[0] == 303
+    assert ani.post(f"/registrations/{second}/refused")[0] == 303
+    assert ani.post(f"/registrations/{second}/approved")[0] == 303  # somebody else was first: nothing happens
+    for bad in ("zz/approved", f"{first}/perhaps"):
+        assert ani.post(f"/registrations/{bad}")[0] == 404
+    assert "data-asked" not in ani.ask("GET", "/phones")[1]
+    with store.write() as conn:
+        assert phones.enrol(conn, asked[0], bytes(16), phones.Person("Warga baru"), now_us()).kind == "phone"
+        with pytest.raises(phones.NotInvited):
+            phones.enrol(conn, asked[1], bytes(16), phones.Person("Warga lain"), now_us())
+        row = conn.execute(invitations.select()).one()
+    assert (row.invited_by, row.about) == ("operator:Ani", None)

@@ -82,6 +82,14 @@ def test_traccar() -> None:
     assert (nowhere.sos, nowhere.position, nowhere.at_s) == (True, None, NOW_S)  # an SOS without a place is one
 
 
+@pytest.mark.parametrize("coords", [None, [], "x", {"latitude": 91, "longitude": 0}, {"latitude": "x", "longitude": 1}])
+@pytest.mark.parametrize("at", [None, "T", [], "2026-99-99T00:00:00Z"])
+def test_an_sos_is_one_whatever_else_is_senseless(coords: Any, at: Any) -> None:
+    said = {"location": {"coords": coords, "timestamp": at, "battery": 3, "extras": {"alarm": "SOS"}}}
+    found = apps.from_traccar(json.dumps(said).encode(), {}, NOW_S)
+    assert found == apps.AppMessage(NOW_S, True, None, None)
+
+
 def test_owntracks() -> None:
     found = apps.from_owntracks(json.dumps(OWNTRACKS).encode(), NOW_S)
     assert found == apps.AppMessage(NOW_S - 2, False, {**PLACE, "accuracy_m": 12}, 71)
