@@ -3,11 +3,6 @@
 import { drawn } from "./keys.js";
 import * as store from "./store.js";
 
-/** The invitation in this page's address (after #, so that no server's log has it); null without one. */
-export function invitationHere() {
-  return new URLSearchParams(location.hash.slice(1)).get("i");
-}
-
 /** {owner: whose phone it will be, or null: the person is to say}, {waiting: true} while somebody has to approve; null when
  * the invitation is not good any more. */
 export async function look(invitation) {

@@ -2,6 +2,9 @@
 
 import { nextCount } from "./store.js";
 
+/** How far an alarm comes, in its order: what a status says. */
+export const STAGES = ["receipt", "accepted", "acknowledged", "dispatched", "on_scene", "closed"];
+
 const U32 = 0xffffffff;
 export const SESSION = `${Date.now()}-${Math.random()}`; // of this page: its monotonic clock is good for no other
 

@@ -1,9 +1,7 @@
 // What a person sees and touches. Everything that must hold is in sos.js and store.js.
 
-import { askForCode, bringCode, enrol, invitationHere, look } from "./enrol.js";
-import { moment } from "./messages.js";
+import { STAGES, moment } from "./messages.js";
 import { keepAwake, signal, unlock } from "./signals.js";
-import { Sos, STAGES } from "./sos.js";
 import * as store from "./store.js";
 import { GAP_MS, TAPS, Taps } from "./taps.js";
 
@@ -212,6 +210,7 @@ async function begin(who) {
   state.silent = Boolean(await store.setting("silent"));
   state.rehearsed = Boolean(await store.setting("rehearsed"));
   $("#silent").checked = state.silent;
+  const { Sos } = await import("./sos.js"); // what a stranger does not need comes later
   sos = new Sos(who, {
     show: (alarms, way) => {
       Object.assign(state, { alarms, way });
@@ -230,6 +229,7 @@ async function begin(who) {
 async function enrolHere(invitation) {
   let found;
   try {
+    const { look } = await import("./enrol.js");
     found = await look(invitation);
   } catch (error) {
     console.warn("the invitation cannot be looked at", error);
@@ -277,6 +277,7 @@ async function submit(form, invitation, person) {
   button.disabled = true;
   button.textContent = words.enrolling;
   try {
+    const { enrol } = await import("./enrol.js");
     const done = await enrol(invitation, document.documentElement.lang, person);
     if (done.phone) {
       await begin(await store.identity());
@@ -306,6 +307,7 @@ function watchRegistration(form) {
     problem.hidden = true;
     button.disabled = true;
     try {
+      const { askForCode, bringCode } = await import("./enrol.js");
       if (code.hidden) {
         const failed = await askForCode(to, document.documentElement.lang);
         if (failed) throw failed;
@@ -366,7 +368,8 @@ async function main() {
   window.addEventListener("online", () => sos?.hurry());
   navigator.serviceWorker?.register("sw.js", { type: "module" }).catch((error) => console.warn("no worker", error));
   const who = await store.identity();
-  const invitation = invitationHere();
+  // After #, so that no server's log has it.
+  const invitation = new URLSearchParams(location.hash.slice(1)).get("i");
   if (who) await begin(who);
   else if (invitation) await enrolHere(invitation);
   else show("none");

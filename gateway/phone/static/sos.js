@@ -2,11 +2,10 @@
 // the store, tell it, and show what it tells them. So two tabs are one phone.
 
 import { keysOf, opened, signed } from "./keys.js";
-import { about, heartbeat, moment } from "./messages.js";
+import { STAGES, about, heartbeat, moment } from "./messages.js";
 import { askToForget, post } from "./post.js";
 import * as store from "./store.js";
 
-export const STAGES = ["receipt", "accepted", "acknowledged", "dispatched", "on_scene", "closed"];
 const FIRST_MS = 1500; // until the first retry; each is half as long again, with jitter
 const MOST_MS = 15000;
 const OTHER_WAY_MS = 1200; // without a receipt by MQTT so long, HTTPS is tried beside it
