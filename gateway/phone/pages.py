@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -55,6 +56,7 @@ class Phones:
             loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined
         )
         self._enrolling = asyncio.Lock()
+        self._worker = _worker()
         self._registration = Registration(settings.phone, store, clock)
 
     def routes(self) -> list[Route | Mount]:
@@ -97,7 +99,7 @@ class Phones:
 
     async def worker(self, request: Request) -> Response:
         headers = {**self._headers(request), **CACHED, "service-worker-allowed": PREFIX + "/"}
-        return FileResponse(FOLDER / "static" / "sw.js", media_type="text/javascript", headers=headers)
+        return Response(self._worker, media_type="text/javascript", headers=headers)
 
     async def manifest(self, request: Request) -> Response:
         return JSONResponse(
@@ -244,6 +246,13 @@ class Phones:
 def _language(request: Request) -> str:
     said = request.query_params.get("l") or request.cookies.get(LANGUAGE_COOKIE, DEFAULT)
     return said if said in LANGUAGES else DEFAULT
+
+
+def _worker() -> str:
+    """The worker's script with the digest of everything that it keeps: another file makes another worker."""
+    files = [path for path in sorted(FOLDER.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    return (FOLDER / "static" / "sw.js").read_text().replace("DIGEST", digest)
 
 
 def _said(status: int, error: str, problem: Problem, where: str = "") -> JSONResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import time
@@ -166,6 +167,44 @@ def test_a_killed_browser_sends_it_when_it_is_back(one: Local, chromium: Browser
     reached(page, 1)
     assert len(alarms_of(one, phone)) == 1
     context.close()
+
+
+def test_a_tab_that_sleeps_holds_no_alarm_back(one: Local, chromium: Browser) -> None:
+    context = new_context(chromium)
+    leads, phone = ready(one, context)
+    other = context.new_page()
+    other.goto(f"http://127.0.0.1:{one.ports.gateway}/sos/")
+    other.wait_for_selector("#sos:not([hidden])")
+    session = context.new_cdp_session(leads)
+    session.send("Debugger.enable")  # it stands still, as a tab that the system has put to sleep
+    session.send("Debugger.pause")
+    leads.wait_for_timeout(500)
+    tap(other)
+    reached(other, 1)
+    assert len(alarms_of(one, phone)) == 1
+    session.send("Debugger.resume")
+
+
+def test_a_gateway_that_hangs_loses_nothing(one: Local, chromium: Browser) -> None:
+    page, phone = ready(one, new_context(chromium))
+    pid = one.processes.pid(GATEWAY)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        tap(page)
+        expect(page.locator("#sos .status")).to_have_text(word("unsent"), timeout=15_000)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    reached(page, 1)
+    assert len(alarms_of(one, phone)) == 1
+
+
+def test_a_new_worker_takes_every_file_anew(one: Local, chromium: Browser) -> None:
+    page, _ = ready(one, new_context(chromium))
+    page.evaluate("async () => { await navigator.serviceWorker.ready }")
+    (name,) = page.evaluate("caches.keys()")
+    assert re.fullmatch(r"sigap-sos-[0-9a-f]{16}", name)
+    kept = page.evaluate("(name) => caches.open(name).then((cache) => cache.keys()).then((keys) => keys.length)", name)
+    assert kept >= 15
 
 
 def _kill_browser(profile: Path) -> None:

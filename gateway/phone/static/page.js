@@ -375,4 +375,7 @@ async function main() {
   else show("none");
 }
 
-main();
+main().catch((error) => {
+  console.error("the page could not begin", error); // such as a browser that keeps nothing: 110 is there all the same
+  show("none");
+});

@@ -63,16 +63,30 @@ export class Sos {
       console.warn("the alarm is not on the flash", error);
     }
     await this.changed();
-    if (this.way.leads || kept.unkept) await this.#send(kept);
-    else this.#channel.postMessage({ due: kept.activation });
+    if (this.way.leads) await this.#send(kept);
+    else this.#follow(kept.activation);
     this.#sync();
     return kept;
   }
 
   async cancel(activation) {
     await this.#change(activation, (alarm) => alarm.cancelled ? null : { ...alarm, cancelled: moment(), cancel_tries: 0 });
-    this.#channel.postMessage({ due: activation });
+    if (!this.way.leads) this.#follow(activation);
     await this.changed();
+  }
+
+  /** The tab that leads is told; but a browser may have put it to sleep, so this one sends too, by HTTPS. */
+  async #follow(activation) {
+    this.#channel.postMessage({ due: activation });
+    let wait = 0;
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      const alarm = (await this.alarms()).find((each) => each.activation === activation);
+      const cancels = alarm?.cancelled && !alarm.cancel_told && alarm.stage >= 0;
+      if (!alarm || this.#ended || this.way.leads || (alarm.stage >= 0 && !cancels)) return;
+      await this.#send(alarm, cancels ? "cancel" : undefined);
+      wait = Math.min((wait || FIRST_MS) * 1.5, MOST_MS);
+    }
   }
 
   async alarms() {

@@ -5,7 +5,7 @@ import { keysOf, opened, signed } from "./static/keys.js";
 import * as store from "./static/store.js";
 import { post } from "./static/post.js";
 
-const CACHE = "sigap-sos-1";
+const CACHE = "sigap-sos-DIGEST"; // of all files, put in by the gateway: a new one is fetched whole, then used
 const SHELL = [
   "./",
   "manifest.webmanifest",
@@ -39,22 +39,24 @@ self.addEventListener("fetch", (event) => {
   event.respondWith(kept(event, path || "./"));
 });
 
-// What is kept, at once; and looked for anew beside, for the next time.
+// What is kept, at once. The page itself is looked for anew beside, for the next time: its words may be in another
+// language then.
 async function kept(event, path) {
   const cache = await caches.open(CACHE);
   const found = await cache.match(path);
-  const fresh = fetch(event.request)
-    .then((answer) => {
-      if (answer.ok) cache.put(path, answer.clone());
-      return answer;
-    })
-    .catch((error) => {
-      if (found) return found;
-      throw error;
-    });
+  if (found && path !== "./") return found;
+  const fresh = fetch(event.request).then((answer) => {
+    if (answer.ok) event.waitUntil(cache.put(path, answer.clone()));
+    return answer;
+  });
   if (!found) return fresh;
-  event.waitUntil(fresh);
-  return new URL(event.request.url).searchParams.has("l") ? fresh : found;
+  const spare = found.clone();
+  const or = fresh.catch((error) => {
+    console.info("as it was kept", error);
+    return spare;
+  });
+  event.waitUntil(or);
+  return new URL(event.request.url).searchParams.has("l") ? or : found;
 }
 
 self.addEventListener("sync", (event) => {
