@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from gateway.clock import Clock
 from gateway.registry import logins
 from gateway.registry.operators import ADMINISTRATOR, OPERATOR, Operator
+from gateway.request_body import TooLong, TooSlow, read_bounded
 from gateway.store.engine import Store
 from sigap.headers import HEADERS
 
@@ -120,14 +121,11 @@ def _same_origin(request: Request) -> None:
 
 async def _form(request: Request) -> dict[str, str]:
     """An urlencoded body, bounded in bytes and in time."""
-    body = bytearray()
     try:
-        async with asyncio.timeout(BODY_LIMIT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_LIMIT_BYTES:
-                    raise HTTPException(413, "the form is too long", headers={**HEADERS, "connection": "close"})
-    except TimeoutError as error:
+        body = await read_bounded(request, BODY_LIMIT_BYTES, BODY_LIMIT_S)
+    except TooLong as error:
+        raise HTTPException(413, "the form is too long", headers={**HEADERS, "connection": "close"}) from error
+    except TooSlow as error:
         raise HTTPException(408, "the form took too long", headers={**HEADERS, "connection": "close"}) from error
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)

@@ -24,6 +24,7 @@ from gateway.backend_settings import BACKEND, WebhookSettings
 from gateway.clock import Clock, now_us
 from gateway.inbound.status_event import NotAStatus, StatusEvent, parse_status
 from gateway.incidents.book import Book, UnknownIncident
+from gateway.request_body import TooLong, TooSlow, read_bounded
 from gateway.store.engine import Store
 from gateway.store.problems import StoreProblem
 
@@ -117,17 +118,13 @@ async def _read_bounded(request: Request) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > BODY_LIMIT_BYTES):
         raise too_long
-    body = bytearray()
     try:
-        async with asyncio.timeout(BODY_LIMIT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_LIMIT_BYTES:
-                    raise too_long
-    except TimeoutError as error:
+        return await read_bounded(request, BODY_LIMIT_BYTES, BODY_LIMIT_S)
+    except TooLong as error:
+        raise too_long from error
+    except TooSlow as error:
         what = f"the body took longer than {BODY_LIMIT_S:g} s"
         raise Refused(408, "too-slow", what, {"connection": "close"}) from error
-    return bytes(body)
 
 
 def _verify(verifiers: list[Webhook], request: Request, body: bytes) -> str:

@@ -1,13 +1,13 @@
-"""Bodies of requests from anywhere: bounded in bytes and in time."""
+"""How the SOS page's routes take a body, and what they answer to one that is too long or too slow."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.request_body import TooLong, TooSlow, read_bounded
 from sigap.headers import HEADERS
 
 BODY_LIMIT_BYTES = 8 * 1024
@@ -17,15 +17,12 @@ RETRY_S = "2"
 
 async def with_body(request: Request, answer: Callable[[bytes], Awaitable[Response]]) -> Response:
     """answer(the body); or why not: 413 when it is too long, 408 when it takes too long."""
-    body = bytearray()
     try:
-        async with asyncio.timeout(BODY_LIMIT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_LIMIT_BYTES:
-                    return JSONResponse({"error": "too-long"}, 413, {**HEADERS, "connection": "close"})
-    except TimeoutError:
+        body = await read_bounded(request, BODY_LIMIT_BYTES, BODY_LIMIT_S)
+    except TooLong:
+        return JSONResponse({"error": "too-long"}, 413, {**HEADERS, "connection": "close"})
+    except TooSlow:
         return JSONResponse({"error": "too-slow"}, 408, {**HEADERS, "connection": "close"})
     except ClientDisconnect:
         return Response(status_code=400)
-    return await answer(bytes(body))
+    return await answer(body)

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -209,13 +208,18 @@ def test_a_new_worker_takes_every_file_anew(one: Local, chromium: Browser) -> No
 
 def _kill_browser(profile: Path) -> None:
     """kill -9 of the browser that has this profile, and of nothing else."""
+    found = _processes_of(profile)
+    assert found
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not _processes_of(profile), "the end of the browser")
+
+
+def _processes_of(profile: Path) -> list[int]:
     found = []
     for each in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"--user-data-dir={profile}".encode() in (each / "cmdline").read_bytes().split(b"\0"):
                 found.append(int(each.name))
-    assert found
-    for pid in found:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    time.sleep(0.2)
+    return found

@@ -22,6 +22,16 @@ export function ageOf(at) {
     : { age_ms: limited(age), age_is_minimum: false };
 }
 
+/** What an alarm has still to say: alarm or test until its receipt, then its cancel; null when all is said. */
+export function owed(alarm) {
+  if (alarm.stage < 0) return kindOf(alarm);
+  return alarm.cancelled && !alarm.cancel_told ? "cancel" : null;
+}
+
+export function kindOf(alarm) {
+  return alarm.test ? "test" : "alarm";
+}
+
 /** A message about an alarm. kind: alarm, update, test, cancel. place: of Geolocation, or null. */
 export async function about(phone, kind, alarm, place, battery) {
   const of = kind === "cancel" ? alarm.cancelled : alarm.pressed;

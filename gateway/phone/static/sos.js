@@ -2,7 +2,7 @@
 // the store, tell it, and show what it tells them. So two tabs are one phone.
 
 import { keysOf, opened, signed } from "./keys.js";
-import { STAGES, about, heartbeat, moment } from "./messages.js";
+import { STAGES, about, heartbeat, kindOf, moment, owed } from "./messages.js";
 import { askToForget, post } from "./post.js";
 import * as store from "./store.js";
 
@@ -63,7 +63,7 @@ export class Sos {
       console.warn("the alarm is not on the flash", error);
     }
     await this.changed();
-    if (this.way.leads) await this.#send(kept);
+    if (this.way.leads) await this.#send(kept, kindOf(kept));
     else this.#follow(kept.activation);
     this.#sync();
     return kept;
@@ -82,9 +82,9 @@ export class Sos {
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, wait));
       const alarm = (await this.alarms()).find((each) => each.activation === activation);
-      const cancels = alarm?.cancelled && !alarm.cancel_told && alarm.stage >= 0;
-      if (!alarm || this.#ended || this.way.leads || (alarm.stage >= 0 && !cancels)) return;
-      await this.#send(alarm, cancels ? "cancel" : undefined);
+      const kind = alarm && owed(alarm);
+      if (!kind || this.#ended || this.way.leads) return;
+      await this.#send(alarm, kind);
       wait = Math.min((wait || FIRST_MS) * 1.5, MOST_MS);
     }
   }
@@ -190,10 +190,10 @@ export class Sos {
     const now = performance.now();
     const alarms = (await this.alarms()).filter((alarm) => !alarm.closed);
     for (const alarm of alarms) {
-      const cancels = alarm.cancelled && !alarm.cancel_told && alarm.stage >= 0;
-      if (alarm.stage < 0 || cancels) {
+      const kind = owed(alarm);
+      if (kind) {
         const plan = this.#plan.get(alarm.activation) ?? { at: 0, wait: FIRST_MS };
-        if (now >= plan.at) await this.#send(alarm, cancels ? "cancel" : undefined);
+        if (now >= plan.at) await this.#send(alarm, kind);
       } else {
         await this.#update(alarm, now);
       }
@@ -211,7 +211,7 @@ export class Sos {
     }
   }
 
-  async #send(alarm, kind = kindOf(alarm)) {
+  async #send(alarm, kind) {
     const plan = this.#plan.get(alarm.activation) ?? { at: 0, wait: FIRST_MS };
     plan.at = performance.now() + plan.wait * (0.75 + Math.random() / 2);
     plan.wait = Math.min(plan.wait * 1.5, MOST_MS);
@@ -307,10 +307,6 @@ export class Sos {
       console.info("no background sync here", error);
     }
   }
-}
-
-function kindOf(alarm) {
-  return alarm.test ? "test" : "alarm";
 }
 
 function metres(a, b) {

@@ -1,6 +1,6 @@
 // Keeps the page for when nobody answers, and sends what a closed page left behind, when there is a network.
 
-import { about } from "./static/messages.js";
+import { about, kindOf } from "./static/messages.js";
 import { keysOf, opened, signed } from "./static/keys.js";
 import * as store from "./static/store.js";
 import { post } from "./static/post.js";
@@ -71,8 +71,8 @@ async function sendLeftBehind() {
   const keys = await keysOf(who.root, who.phone);
   for (const alarm of await store.allAlarms()) {
     if (alarm.stage >= 0) continue;
-    const kind = alarm.test ? "test" : "alarm";
-    const answers = await post(who.phone, await signed(keys.up, await about(who.phone, kind, alarm, null, null)));
+    const message = await about(who.phone, kindOf(alarm), alarm, null, null);
+    const answers = await post(who.phone, await signed(keys.up, message));
     if (!answers) throw new Error("not through yet: the browser calls again");
     for (const each of answers) {
       const status = await opened(keys.down, each);
